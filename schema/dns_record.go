@@ -1,0 +1,86 @@
+package schema
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// DNSRecord is a record in a zone at Cloudflare. One made for a tunnel's
+// hostname is named by that hostname.
+type DNSRecord struct {
+	Key      string         `json:"-"`
+	Zone     string         `json:"zone" diff:"immutable"`
+	Name     string         `json:"name"`
+	Type     string         `json:"type" diff:"immutable"`
+	Content  string         `json:"content,omitempty"`
+	Tunnel   string         `json:"tunnel,omitempty"`
+	Data     map[string]any `json:"data,omitempty"`
+	TTL      TTL            `json:"ttl"`
+	Proxied  bool           `json:"proxied"`
+	Priority *int           `json:"priority,omitempty"`
+	Comment  string         `json:"comment,omitempty"`
+	Tags     []string       `json:"tags,omitempty" diff:"set"`
+	Settings DNSSettings    `json:"settings"`
+
+	PrivateRouting bool `json:"privateRouting"`
+	Protect        bool `json:"protect,omitempty" diff:"-"`
+}
+
+// DNSSettings tunes how a record is answered.
+type DNSSettings struct {
+	IPv4Only     bool `json:"ipv4Only"`
+	IPv6Only     bool `json:"ipv6Only"`
+	FlattenCname bool `json:"flattenCname"`
+}
+
+func (r DNSRecord) ID() ID { return ID{KindDNSRecord, r.Key} }
+func (r DNSRecord) Refs() []ID {
+	return refs(ID{KindZone, r.Zone}, ref(KindTunnel, r.Tunnel), ref(KindTunnelConfiguration, r.Tunnel))
+}
+func (r DNSRecord) Protected() bool { return r.Protect }
+func (r DNSRecord) Blank() Object   { return DNSRecord{Key: r.Key, TTL: AutoTTL} }
+func (DNSRecord) sealed()           {}
+
+// addressType tells whether records of that type hold a name's address; at
+// one name there is either one CNAME or any number of A and AAAA records.
+func addressType(t string) bool { return t == "A" || t == "AAAA" || t == "CNAME" }
+
+// Slot is the record's name.
+func (r DNSRecord) Slot() string { return r.Zone + " " + r.Canonical().Name }
+
+// Excludes tells whether the two records cannot exist side by side: a CNAME
+// stands alone beside A and AAAA records (API: 81053), and no two records are
+// identical (81057).
+func (r DNSRecord) Excludes(other Object) bool {
+	o, ok := other.(DNSRecord)
+	if !ok || r.Slot() != o.Slot() || !addressType(r.Type) && r.Type != o.Type {
+		return false
+	}
+	if addressType(r.Type) && addressType(o.Type) && (r.Type == "CNAME" || o.Type == "CNAME") {
+		return true
+	}
+	return r.Type == o.Type && r.Canonical().Content == o.Canonical().Content && r.Tunnel == o.Tunnel && len(r.Data) == 0 && len(o.Data) == 0
+}
+
+// Canonical returns the record as the API returns it: the name in full and in
+// lower case, targets without a trailing dot, addresses in their short form.
+func (r DNSRecord) Canonical() DNSRecord {
+	zone := strings.ToLower(r.Zone)
+	name := strings.TrimSuffix(strings.ToLower(r.Name), ".")
+	switch {
+	case name == "@":
+		name = zone
+	case name != zone && !strings.HasSuffix(name, "."+zone):
+		name += "." + zone
+	}
+	r.Zone, r.Name = zone, name
+	switch r.Type {
+	case "A", "AAAA":
+		if a, err := netip.ParseAddr(r.Content); err == nil {
+			r.Content = a.String()
+		}
+	case "CNAME", "MX", "NS", "PTR":
+		r.Content = strings.TrimSuffix(strings.ToLower(r.Content), ".")
+	}
+	return r
+}

@@ -1,0 +1,7 @@
+package schema
+
+// Host is a machine on the LAN that runs hactl.
+type Host struct {
+	Address     string `json:"address"`
+	Description string `json:"description,omitempty"`
+}
