@@ -1,0 +1,136 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hactl/hactl/schema"
+)
+
+// Rule names a guard rail, as --allow takes it.
+type Rule string
+
+// The guard rails.
+const (
+	RuleEmpty     Rule = "empty"       // the specification is empty and objects are owned
+	RuleDeletions Rule = "deletions"   // more deletions than the policy allows
+	RuleProtected Rule = "protected"   // a protected object would be deleted, replaced or retargeted
+	RuleNoOrigin  Rule = "no-origin"   // a hostname would have no enabled origin
+	RuleConnected Rule = "live-tunnel" // a tunnel with connected connectors would be deleted
+	RuleUnread    Rule = "unread"      // part of what there is could not be read
+	maxFew             = 3             // so few deletions are never too large a share
+	targetFields       = "address tunnel network virtualRouter content defaultPools fallbackPool service"
+)
+
+// Rules returns every guard rail.
+func Rules() []Rule {
+	return []Rule{RuleEmpty, RuleDeletions, RuleProtected, RuleNoOrigin, RuleConnected, RuleUnread}
+}
+
+// Policy holds the guard rails of a run.
+type Policy struct {
+	schema.Policy
+	// Allowed rules are not checked.
+	Allowed []Rule
+	// Protected objects as of the last revision applied.
+	Protected []schema.ID
+}
+
+// Check returns what the plan violates, in the order of Rules.
+func (policy Policy) Check(p *Plan, d Desired, l Live) []Violation {
+	found := []Violation{}
+	violate := func(r Rule, id schema.ID, format string, args ...any) {
+		if !slices.Contains(policy.Allowed, r) {
+			found = append(found, Violation{Rule: r, ID: id, Message: fmt.Sprintf(format, args...)})
+		}
+	}
+	owned, connected := 0, map[schema.ID]int{}
+	for _, e := range l.Entries {
+		if e.Owned && !e.ReadOnly {
+			owned++
+		}
+		if t, ok := e.Object.(schema.Tunnel); ok && t.Connections > 0 {
+			connected[t.ID()] = t.Connections
+		}
+	}
+	if len(d.Objects) == 0 && owned > 0 && !policy.AllowEmpty {
+		violate(RuleEmpty, schema.ID{}, "the specification is empty and %d objects are owned: all of them would go", owned)
+	}
+	if n := p.Summary.Delete; n > policy.MaxDeletions {
+		violate(RuleDeletions, schema.ID{}, "%d deletions; the policy's maxDeletions is %d", n, policy.MaxDeletions)
+	} else if share := float64(n) / float64(max(owned, 1)); n > maxFew && share > policy.MaxDeletionShare {
+		violate(RuleDeletions, schema.ID{}, "%d of %d owned objects would be deleted; the policy's maxDeletionShare is %v", n, owned, policy.MaxDeletionShare)
+	}
+	for _, s := range p.Steps {
+		old := s.ID
+		if s.Replaces != nil {
+			old = *s.Replaces
+		}
+		o := d.Objects[s.ID]
+		protected := slices.Contains(policy.Protected, old) || o != nil && o.Protected()
+		switch {
+		case protected && (s.Action == Delete || s.Action == Replace):
+			violate(RuleProtected, s.ID, "is protected and would be %sd", s.Action)
+		case protected && s.Action == Update && retargets(s.Fields) != "":
+			violate(RuleProtected, s.ID, "is protected and would lead elsewhere: %s", retargets(s.Fields))
+		}
+	}
+	for _, hostname := range withoutOrigin(d) {
+		violate(RuleNoOrigin, hostname, "would have no enabled origin")
+	}
+	for _, s := range p.Steps {
+		if n := connected[s.ID]; s.Action == Delete && n > 0 {
+			violate(RuleConnected, s.ID, "has %d live connections: stop its connectors first", n)
+		}
+	}
+	for _, u := range l.Unknown {
+		for _, id := range sortedIDs(d.Objects) {
+			if u.Covers(id) || slices.ContainsFunc(d.Objects[id].Refs(), u.Covers) {
+				violate(RuleUnread, id, "needs what could not be read: %v", u.Err)
+			}
+		}
+	}
+	return found
+}
+
+// retargets names the first change that makes an object lead elsewhere.
+func retargets(fields []FieldChange) string {
+	for _, f := range fields {
+		for _, part := range strings.FieldsFunc(f.Path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+			if f.Before != nil && slices.Contains(strings.Fields(targetFields), part) {
+				return f.Path
+			}
+		}
+	}
+	return ""
+}
+
+// withoutOrigin returns the enabled load balancers none of whose pools has an
+// enabled origin.
+func withoutOrigin(d Desired) []schema.ID {
+	var ids []schema.ID
+	for _, id := range sortedIDs(d.Objects) {
+		var b schema.Balancing
+		switch l := d.Objects[id].(type) {
+		case schema.LoadBalancer:
+			b = l.Balancing
+		case schema.PrivateLoadBalancer:
+			b = l.Balancing
+		default:
+			continue
+		}
+		served := !b.Enabled
+		b.PoolNames(func(_, name string) {
+			pool, ok := d.Objects[schema.ID{Kind: schema.KindPool, Name: name}].(schema.Pool)
+			served = served || !ok // A pool that is not this specification's.
+			for _, o := range pool.Origins {
+				served = served || pool.Enabled && o.Enabled && o.Weight > 0
+			}
+		})
+		if !served {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

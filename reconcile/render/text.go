@@ -1,0 +1,158 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/schema"
+)
+
+// Style says how text is to look.
+type Style struct{ Color bool }
+
+const (
+	green  = "32"
+	yellow = "33"
+	red    = "31"
+	cyan   = "36"
+	bold   = "1"
+	dim    = "2"
+)
+
+func (s Style) paint(code, text string) string {
+	if !s.Color || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// headings are the kinds as people call them.
+var headings = map[schema.Kind]string{
+	schema.KindNetwork:             "Virtual networks",
+	schema.KindTunnel:              "Tunnels",
+	schema.KindTunnelConfiguration: "Tunnel configurations",
+	schema.KindRoute:               "Routes",
+	schema.KindMonitor:             "Monitors",
+	schema.KindPool:                "Pools",
+	schema.KindLoadBalancer:        "Load balancers",
+	schema.KindPrivateLoadBalancer: "Private load balancers",
+	schema.KindDNSRecord:           "DNS records",
+}
+
+func sign(a reconcile.Action) (mark, color string) {
+	switch a {
+	case reconcile.Create:
+		return "+", green
+	case reconcile.Update:
+		return "~", yellow
+	case reconcile.Replace:
+		return "±", yellow
+	}
+	return "-", red
+}
+
+// Text writes a plan for people: steps grouped by kind, then what stands in
+// the way, then the summary.
+func Text(w io.Writer, p *reconcile.Plan, style Style) error {
+	var b strings.Builder
+	for _, kind := range schema.Kinds() {
+		first := true
+		for _, s := range p.Steps {
+			if s.ID.Kind != kind {
+				continue
+			}
+			if first {
+				b.WriteString(style.paint(bold, headings[kind]) + "\n")
+				first = false
+			}
+			step(&b, s, style)
+		}
+		if !first {
+			b.WriteString("\n")
+		}
+	}
+	findings(&b, "Conflicts: nothing is done about these", red, p.Conflicts, style)
+	if len(p.Violations) > 0 {
+		b.WriteString(style.paint(bold, "Refused by the guard rails") + "\n")
+		for _, v := range p.Violations {
+			subject := ""
+			if v.ID != (schema.ID{}) {
+				subject = v.ID.String() + " "
+			}
+			fmt.Fprintf(&b, "  %s %s%s (--allow %s)\n", style.paint(red, "!"), subject, v.Message, v.Rule)
+		}
+		b.WriteString("\n")
+	}
+	findings(&b, "Notices", cyan, p.Notices, style)
+	b.WriteString(style.paint(bold, Summary(p)) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func findings(b *strings.Builder, heading, color string, list []reconcile.Finding, style Style) {
+	if len(list) == 0 {
+		return
+	}
+	b.WriteString(style.paint(bold, heading) + "\n")
+	for _, f := range list {
+		fmt.Fprintf(b, "  %s %s %s\n", style.paint(color, "!"), f.ID, f.Message)
+	}
+	b.WriteString("\n")
+}
+
+func step(b *strings.Builder, s reconcile.Step, style Style) {
+	mark, color := sign(s.Action)
+	fmt.Fprintf(b, "  %s %s", style.paint(color, mark), style.paint(color, s.ID.Name))
+	if s.Reason != "" {
+		b.WriteString(style.paint(dim, "  ("+s.Reason+")"))
+	}
+	b.WriteString("\n")
+	for _, f := range s.Fields {
+		field(b, s.Action, f, style)
+	}
+}
+
+func field(b *strings.Builder, a reconcile.Action, f reconcile.FieldChange, style Style) {
+	const indent = "      "
+	switch {
+	case a == reconcile.Create:
+		fmt.Fprintf(b, "%s%s: %s\n", indent, f.Path, lines(f.After, indent))
+	case f.Before == nil:
+		fmt.Fprintf(b, "%s%s %s: %s\n", indent, style.paint(green, "+"), f.Path, lines(f.After, indent))
+	case f.After == nil:
+		fmt.Fprintf(b, "%s%s %s: %s\n", indent, style.paint(red, "-"), f.Path, lines(f.Before, indent))
+	default:
+		fmt.Fprintf(b, "%s%s %s: %s %s %s\n", indent, style.paint(yellow, "~"), f.Path,
+			lines(f.Before, indent), style.paint(dim, "→"), lines(f.After, indent))
+	}
+}
+
+// Summary is the plan in one sentence.
+func Summary(p *reconcile.Plan) string {
+	s := p.Summary
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		what string
+	}{{s.Create, "to create"}, {s.Update, "to update"}, {s.Replace, "to replace"}, {s.Delete, "to delete"}} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	text := "Nothing to do"
+	if len(parts) > 0 {
+		text = strings.Join(parts, ", ")
+	}
+	if n := len(p.Conflicts); n > 0 {
+		text += fmt.Sprintf("; %d in conflict", n)
+	}
+	if n := len(p.Violations); n > 0 {
+		text += fmt.Sprintf("; %d refused", n)
+	}
+	if s.Requests > 0 {
+		text += fmt.Sprintf(" (read with %d requests)", s.Requests)
+	}
+	return text + "."
+}

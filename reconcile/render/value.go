@@ -1,0 +1,66 @@
+package render
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hactl/hactl/schema"
+)
+
+// width is where a value is broken into lines.
+const width = 100
+
+// value prints a plain value as CUE would write it, on one line.
+func value(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "(none)"
+	case string:
+		return strconv.Quote(v)
+	case bool:
+		return strconv.FormatBool(v)
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case []string:
+		list := make([]any, 0, len(v))
+		for _, s := range v {
+			list = append(list, s)
+		}
+		return value(list)
+	case []any:
+		parts := make([]string, 0, len(v))
+		for _, element := range v {
+			parts = append(parts, value(element))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case map[string]any:
+		parts := make([]string, 0, len(v))
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, schema.Join("", k)+": "+value(v[k]))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "?"
+	}
+	return string(b)
+}
+
+// lines prints a value, a list over several lines where it is long.
+func lines(v any, indent string) string {
+	one := value(v)
+	list, ok := v.([]any)
+	if !ok || len(one)+len(indent) <= width {
+		return one
+	}
+	var b strings.Builder
+	b.WriteString("[\n")
+	for _, element := range list {
+		b.WriteString(indent + "  " + value(element) + ",\n")
+	}
+	return b.String() + indent + "]"
+}
