@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/loop"
+	"github.com/hactl/hactl/reconcile/render"
+	"github.com/hactl/hactl/schema"
+)
+
+// grace is how long requests may go on after an interruption.
+const grace = 30 * time.Second
+
+func newApply() *cobra.Command {
+	f := &planFlags{}
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "apply [PLAN]",
+		Short: "Make it so",
+		Long: `apply shows the plan, asks, and carries it out: each step as soon as what it
+needs is done. At the end it reads again; nothing must be left to do.
+
+Given a file that diff --out saved, it carries out exactly that plan, or
+nothing where the world has moved since.
+
+Exit code: 0 done, 1 otherwise.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			return apply(cmd, f, args, yes)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	progress := &render.Progress{W: stderr, Terminal: isTerminal(stderr), Style: style(cmd, stderr)}
+	defer progress.Close()
+	var lp *loop.Loop
+	var round *loop.Round
+	var err error
+	if len(args) == 1 {
+		lp, round, err = f.saved(ctx, args[0], progress)
+	} else {
+		lp, round, err = f.plan(ctx, stderr, progress)
+	}
+	if err != nil {
+		return err
+	}
+	if f.output == "text" {
+		if err := f.show(cmd, round.Plan); err != nil {
+			return err
+		}
+	}
+	if len(round.Plan.Violations) > 0 {
+		if f.output != "text" {
+			_ = f.show(cmd, round.Plan)
+		}
+		return errors.New("refused by the guard rails; nothing was changed")
+	}
+	if len(round.Plan.Steps) > 0 {
+		if err := confirm(cmd, round.Plan, yes); err != nil {
+			return err
+		}
+	}
+	outcome, err := lp.Execute(ctx, round, grace)
+	progress.Close()
+	if f.output != "text" {
+		if err := f.show(cmd, round.Plan); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	targets, _ := f.ids()
+	return report(ctx, cmd, lp, round, outcome, targets)
+}
+
+// saved reads a plan that diff saved and checks that it still fits.
+func (f *planFlags) saved(ctx context.Context, name string, observer reconcile.Observer) (*loop.Loop, *loop.Round, error) {
+	if f.spec.repo != "" || f.spec.dir != "." || len(f.targets) > 0 {
+		return nil, nil, errors.New("a saved plan says itself what it is about: leave out -C, --repo and --target")
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := reconcile.Open(b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	allowed, err := f.allowed()
+	if err != nil {
+		return nil, nil, err
+	}
+	kept := p.Violations[:0]
+	for _, v := range p.Violations {
+		lifted := false
+		for _, r := range allowed {
+			lifted = lifted || r == v.Rule
+		}
+		if !lifted {
+			kept = append(kept, v)
+		}
+	}
+	p.Violations = kept
+	account := p.Account
+	if account == "" {
+		account = os.Getenv("CLOUDFLARE_ACCOUNT_ID")
+	}
+	lp, _, err := f.edge.loop(account, observer)
+	if err != nil {
+		return nil, nil, err
+	}
+	round, err := lp.Revisit(ctx, p)
+	return lp, round, err
+}
+
+// confirm asks on a terminal.
+func confirm(cmd *cobra.Command, p *reconcile.Plan, yes bool) error {
+	if yes {
+		return nil
+	}
+	in := cmd.InOrStdin()
+	if !isTerminal(in) {
+		return errNoTerminal
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "Apply %s [y/N] ", strings.TrimSuffix(render.Summary(p), ".")+"?")
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return errors.New("not confirmed; nothing was changed")
+	}
+	return nil
+}
+
+// report says how it went, and reads again to see that nothing is left.
+func report(ctx context.Context, cmd *cobra.Command, lp *loop.Loop, round *loop.Round, o loop.Outcome, targets []schema.ID) error {
+	stderr := cmd.ErrOrStderr()
+	if len(round.Plan.Steps) > 0 {
+		fmt.Fprintf(stderr, "%d of %d steps done in %s with %d requests.\n",
+			len(o.Done), len(round.Plan.Steps), o.Elapsed.Round(time.Millisecond), o.Requests)
+	}
+	if !o.Complete() {
+		for _, group := range []struct {
+			what string
+			list []loop.Failure
+		}{{"failed", o.Failed}, {"skipped", o.Skipped}} {
+			for _, failure := range group.list {
+				fmt.Fprintf(stderr, "  %s %s: %v\n", group.what, failure.ID, failure.Err)
+			}
+		}
+		for _, id := range o.Left {
+			fmt.Fprintf(stderr, "  left %s: interrupted\n", id)
+		}
+		return fmt.Errorf("%d steps are left; run apply again", len(o.Failed)+len(o.Skipped)+len(o.Left))
+	}
+	if len(round.Plan.Conflicts) > 0 {
+		return errors.New("all but the conflicts is done")
+	}
+	if len(o.Done) == 0 {
+		return nil
+	}
+	left, err := lp.Left(ctx, round, targets)
+	if err != nil {
+		return fmt.Errorf("done, but reading again: %w", err)
+	}
+	for _, n := range left.Notices {
+		fmt.Fprintf(stderr, "%s %s\n", n.ID, n.Message)
+	}
+	if !left.Empty() {
+		_ = render.Text(stderr, left, style(cmd, stderr))
+		return errors.New("done, but this differs again: somebody else may be changing it")
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hactl/hactl/engines/cloudflare"
+	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/loop"
+	"github.com/hactl/hactl/schema"
+)
+
+// edgeFlags say how to reach Cloudflare and where the journal is.
+type edgeFlags struct {
+	budget int
+	state  string
+}
+
+func (f *edgeFlags) register(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&f.budget, "budget", cloudflare.DefaultBudget, "requests to Cloudflare in 5 minutes, for reading and writing together")
+	cmd.Flags().StringVar(&f.state, "state", "", "directory of the journal (default: HACTL_STATE_DIR, STATE_DIRECTORY, else the user's state directory)")
+}
+
+// account is the specification's, else the environment's.
+func account(spec *schema.Spec) string {
+	if spec != nil && spec.Account != "" {
+		return spec.Account
+	}
+	return os.Getenv("CLOUDFLARE_ACCOUNT_ID")
+}
+
+// loop wires the engines for an account. Its settings come from the
+// environment: CLOUDFLARE_API_TOKEN or CLOUDFLARE_API_TOKEN_FILE, and
+// CLOUDFLARE_BASE_URL.
+func (f *edgeFlags) loop(account string, observer reconcile.Observer) (*loop.Loop, *cloudflare.Engine, error) {
+	token, err := apiToken()
+	if err != nil {
+		return nil, nil, err
+	}
+	engine, err := cloudflare.New(cloudflare.Options{
+		Token: token, Account: account, BaseURL: os.Getenv("CLOUDFLARE_BASE_URL"), UserAgent: "hactl/" + version(),
+		Budget: f.budget, Secret: secret,
+		Waiting: func(d time.Duration) {
+			if observer != nil {
+				observer.Observe(reconcile.Event{Kind: reconcile.WaitForQuota, Elapsed: d})
+			}
+		},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := f.stateDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &loop.Loop{
+		Engines: []loop.Engine{engine}, Journal: loop.Directory{Path: dir, Account: account}, Observer: observer,
+	}, engine, nil
+}
+
+func (f *edgeFlags) stateDir() (string, error) {
+	for _, dir := range []string{f.state, os.Getenv("HACTL_STATE_DIR"), os.Getenv("STATE_DIRECTORY")} {
+		if dir != "" {
+			return dir, nil
+		}
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "hactl"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no place for the journal: pass --state: %w", err)
+	}
+	return filepath.Join(home, ".local", "state", "hactl"), nil
+}
+
+func apiToken() (string, error) {
+	if token := os.Getenv("CLOUDFLARE_API_TOKEN"); token != "" {
+		return token, nil
+	}
+	if name := os.Getenv("CLOUDFLARE_API_TOKEN_FILE"); name != "" {
+		return secretFile(name)
+	}
+	return "", nil // The engine says what is missing.
+}
+
+// secret finds a secret's value.
+func secret(r schema.SecretRef) (string, error) {
+	switch {
+	case r.Env != "":
+		if v := os.Getenv(r.Env); v != "" {
+			return v, nil
+		}
+		return "", fmt.Errorf("environment variable %s is not set", r.Env)
+	case r.File != "":
+		return secretFile(r.File)
+	}
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		return "", errors.New("there are no systemd credentials: CREDENTIALS_DIRECTORY is not set")
+	}
+	return secretFile(filepath.Join(dir, r.Credential))
+}
+
+func secretFile(name string) (string, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", fmt.Errorf("read a secret: %w", err)
+	}
+	s := strings.TrimRight(string(b), "\r\n")
+	if s == "" {
+		return "", fmt.Errorf("read a secret: %s is empty", name)
+	}
+	return s, nil
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func newDiff() *cobra.Command {
+	f := &planFlags{}
+	var out string
+	cmd := &cobra.Command{
+		Use:   "diff",
+		Short: "Show what would change",
+		Long: `diff shows what apply would do. It changes nothing.
+
+Exit code: 0 nothing to do, 2 something to do, 1 error.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			_, round, err := f.plan(cmd.Context(), cmd.ErrOrStderr(), nil)
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				b, err := round.Plan.Save()
+				if err == nil {
+					err = os.WriteFile(out, append(b, '\n'), 0o600)
+				}
+				if err != nil {
+					return fmt.Errorf("save the plan: %w", err)
+				}
+			}
+			if err := f.show(cmd, round.Plan); err != nil {
+				return err
+			}
+			switch {
+			case unread(round.Plan):
+				return exitError
+			case !round.Plan.Empty():
+				return exitChanges
+			}
+			return nil
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "save the plan in this file, for hactl apply FILE")
+	return cmd
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/loop"
+	"github.com/hactl/hactl/reconcile/render"
+	"github.com/hactl/hactl/schema"
+)
+
+// planFlags say what to plan and how to show it.
+type planFlags struct {
+	spec    specFlags
+	edge    edgeFlags
+	targets []string
+	allow   []string
+	output  string
+}
+
+func (f *planFlags) register(cmd *cobra.Command) {
+	f.spec.register(cmd)
+	f.edge.register(cmd)
+	rules := make([]string, 0, len(reconcile.Rules()))
+	for _, r := range reconcile.Rules() {
+		rules = append(rules, string(r))
+	}
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "plan only this object, such as pool/tokyo, and what it needs (repeatable)")
+	cmd.Flags().StringSliceVar(&f.allow, "allow", nil, "guard rails to lift for this run: "+strings.Join(rules, ", "))
+	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "markdown"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("allow", cobra.FixedCompletions(rules, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (f *planFlags) check() error {
+	switch f.output {
+	case "text", "json", "markdown":
+	default:
+		return fmt.Errorf("-o %s: want text, json or markdown", f.output)
+	}
+	_, err := f.allowed()
+	return err
+}
+
+func (f *planFlags) allowed() ([]reconcile.Rule, error) {
+	var rules []reconcile.Rule
+	for _, name := range f.allow {
+		known := false
+		for _, r := range reconcile.Rules() {
+			known = known || string(r) == name
+		}
+		if !known {
+			return nil, fmt.Errorf("--allow %s: there is no such guard rail; want one of %v", name, reconcile.Rules())
+		}
+		rules = append(rules, reconcile.Rule(name))
+	}
+	return rules, nil
+}
+
+func (f *planFlags) ids() ([]schema.ID, error) {
+	var ids []schema.ID
+	for _, t := range f.targets {
+		id, err := schema.ParseID(t)
+		if err != nil {
+			return nil, fmt.Errorf("--target: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// plan loads the specification and plans.
+func (f *planFlags) plan(ctx context.Context, stderr io.Writer, observer reconcile.Observer) (*loop.Loop, *loop.Round, error) {
+	targets, err := f.ids()
+	if err != nil {
+		return nil, nil, err
+	}
+	allowed, err := f.allowed()
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := f.spec.load(ctx, stderr)
+	if err != nil {
+		return nil, nil, err
+	}
+	lp, _, err := f.edge.loop(account(l.spec), observer)
+	if err != nil {
+		return nil, nil, err
+	}
+	round, err := lp.Plan(ctx, loop.Request{Spec: l.spec, Revision: l.tree.Revision, Targets: targets, Allowed: allowed})
+	if err != nil {
+		return nil, nil, err
+	}
+	round.Plan.Account = account(l.spec)
+	return lp, round, nil
+}
+
+// show writes a plan in the format that was asked for.
+func (f *planFlags) show(cmd *cobra.Command, p *reconcile.Plan) error {
+	w := cmd.OutOrStdout()
+	switch f.output {
+	case "json":
+		return render.JSON(w, p)
+	case "markdown":
+		return render.Markdown(w, p)
+	}
+	return render.Text(w, p, style(cmd, w))
+}
+
+// unread tells whether part of what the plan is about could not be read.
+func unread(p *reconcile.Plan) bool {
+	for _, v := range p.Violations {
+		if v.Rule == reconcile.RuleUnread {
+			return true
+		}
+	}
+	return false
+}

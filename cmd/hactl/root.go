@@ -1,0 +1,45 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/hactl/hactl/reconcile/render"
+)
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "hactl",
+		Short: "One spec for Cloudflare's edge and the LAN behind it",
+		Long: `hactl reads a Git repository of CUE specifications, compares it with what there
+is at Cloudflare and on the hosts of a LAN, and applies the difference.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.PersistentFlags().Bool("no-color", false, "no colours, even on a terminal (also NO_COLOR)")
+	root.AddCommand(
+		newInit(), newValidate(), newFmt(), newDiff(), newApply(), newAdopt(), newSim(), newVersion(),
+	)
+	return root
+}
+
+// style decides on colours for a stream (https://no-color.org).
+func style(cmd *cobra.Command, w io.Writer) render.Style {
+	off, err := cmd.Flags().GetBool("no-color")
+	return render.Style{Color: err == nil && !off && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(w)}
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+var errNoTerminal = errors.New("there is no terminal to confirm on: pass --yes")

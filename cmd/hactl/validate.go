@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newValidate() *cobra.Command {
+	f := &specFlags{}
+	cmd := &cobra.Command{
+		Use:   "validate",
+		Short: "Check a specification",
+		Long: `validate evaluates and checks a specification without asking Cloudflare. Every
+problem is printed as file:line:column: field: what is wrong, and what would do.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := f.load(cmd.Context(), cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			n := len(l.spec.Objects())
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: stack %q, %d objects, %d warnings.\n", l.where(), l.spec.Stack, n, len(l.warnings))
+			return nil
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
