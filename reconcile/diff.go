@@ -27,6 +27,7 @@ func Diff(d Desired, l Live) *Plan {
 		steps:   map[schema.ID]*Step{},
 		held:    map[schema.ID]string{},
 		doubles: map[Handle]schema.ID{},
+		swapped: map[schema.ID]schema.ID{},
 	}
 	for _, e := range l.Entries {
 		id := e.Object.ID()
@@ -58,8 +59,9 @@ type planner struct {
 	live    map[schema.ID][]Entry // by ID, the oldest first
 	slots   map[string][]Entry
 	steps   map[schema.ID]*Step
-	doubles map[Handle]schema.ID // the steps of second objects
-	held    map[schema.ID]string // why nothing is done to an object
+	doubles map[Handle]schema.ID    // the steps of second objects
+	swapped map[schema.ID]schema.ID // what takes the place of an object
+	held    map[schema.ID]string    // why nothing is done to an object
 }
 
 func (p *planner) cannotRead(id schema.ID) (error, bool) {
@@ -127,6 +129,10 @@ func (p *planner) want(id schema.ID, o schema.Object) {
 	if len(fields) == 0 {
 		return
 	}
+	if p.lastDefault(keep.Object, o) {
+		p.conflict(id, keep.Handle, "%s", onlyDefault)
+		return
+	}
 	s := &Step{ID: id, Action: Update, Fields: fields, Handle: keep.Handle}
 	for _, f := range fields {
 		if f.Immutable {
@@ -134,6 +140,29 @@ func (p *planner) want(id schema.ID, o schema.Object) {
 		}
 	}
 	p.steps[id] = s
+}
+
+const onlyDefault = "is the account's default network, and Cloudflare wants one: set isDefaultNetwork on another network first"
+
+// lastDefault tells whether the account's default network would cease to be
+// that without another one taking its place.
+func (p *planner) lastDefault(before, after schema.Object) bool {
+	b, ok := before.(schema.Network)
+	if a, stays := after.(schema.Network); !ok || !b.IsDefaultNetwork || stays && a.IsDefaultNetwork {
+		return false
+	}
+	_, found := p.defaultNetwork()
+	return !found
+}
+
+// defaultNetwork is the network that the specification wants as the default.
+func (p *planner) defaultNetwork() (schema.ID, bool) {
+	for id, o := range p.desired.Objects {
+		if n, ok := o.(schema.Network); ok && n.IsDefaultNetwork {
+			return id, true
+		}
+	}
+	return schema.ID{}, false
 }
 
 // inTheWay finds a foreign object that excludes the wanted one.
@@ -166,6 +195,10 @@ func (p *planner) prune(id schema.ID) {
 		if !e.Owned || e.ReadOnly {
 			continue
 		}
+		if p.lastDefault(e.Object, nil) {
+			p.conflict(id, e.Handle, "%s", onlyDefault)
+			continue
+		}
 		if p.steps[key] != nil {
 			key.Name = id.Name + "#" + string(e.Handle)
 			p.doubles[e.Handle] = key
@@ -189,6 +222,7 @@ func (p *planner) swap() {
 				s.Action, s.Handle, s.Replaces = Replace, e.Handle, &old
 				s.Reason = "takes the place of " + old.String()
 				delete(p.steps, old)
+				p.swapped[old] = id
 				break
 			}
 		}
@@ -266,6 +300,9 @@ func (p *planner) referrers() map[Handle][]schema.ID {
 				continue
 			}
 			by := id
+			if successor, ok := p.swapped[id]; ok {
+				by = successor
+			}
 			if double, ok := p.doubles[e.Handle]; ok {
 				by = double
 			}
@@ -288,6 +325,10 @@ func (p *planner) order() {
 			needs = referrers[s.Handle]
 		} else {
 			needs = p.desired.Objects[id].Refs()
+		}
+		if successor, ok := p.defaultNetwork(); ok && id.Kind == schema.KindNetwork && s.Action != Create {
+			// The default moves to another network before this one can go.
+			needs = append(slices.Clip(needs), successor)
 		}
 		for _, n := range needs {
 			if step := p.steps[n]; step != nil && n != id && (s.Action == Delete || step.Action != Delete) {

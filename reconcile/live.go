@@ -126,8 +126,10 @@ type Scope struct {
 type Change struct {
 	Step
 	Stack string
-	// Object is what is wanted; for a deletion, what there is.
+	// Object is what is wanted; nil for a deletion.
 	Object schema.Object
+	// Before is the live object with the step's handle; nil for a creation.
+	Before schema.Object
 	// Resolve finds the handle of an object that this one refers to.
 	Resolve func(schema.ID) (Handle, bool)
 }

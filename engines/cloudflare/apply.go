@@ -186,7 +186,7 @@ func found[T any](c *client, target string, size int, match func(T) (string, boo
 // create sends a POST. When its answer is lost, the object is looked for
 // before the POST is sent again: it must not come to exist twice.
 func (e *Engine) create(ctx context.Context, r resource) (string, error) {
-	backoff := firstBackoff
+	backoff := e.client.backoff
 	for attempt := 1; ; attempt++ {
 		id, err := e.post(ctx, r)
 		if err == nil || !isAmbiguous(err) {
@@ -237,11 +237,9 @@ func (e *Engine) putConfiguration(ctx context.Context, c reconcile.Change, r res
 // the name is never without (API: dns_records/batch, whose parts are carried
 // out in order and all or none). In another zone it only creates.
 func (e *Engine) swapRecord(ctx context.Context, c reconcile.Change, r resource) (reconcile.Handle, bool, error) {
-	for _, f := range c.Fields {
-		if f.Path == "zone" {
-			id, err := e.create(ctx, r)
-			return reconcile.Handle(id), false, err
-		}
+	if zoneOf(c.Before) != zoneOf(c.Object) {
+		id, err := e.create(ctx, r)
+		return reconcile.Handle(id), false, err
 	}
 	type reference struct {
 		ID string `json:"id"`
@@ -267,7 +265,7 @@ func (e *Engine) swapRecord(ctx context.Context, c reconcile.Change, r resource)
 
 // delete ends an object. One that is gone already is no error.
 func (e *Engine) delete(ctx context.Context, c reconcile.Change) error {
-	path, err := e.collection(ctx, c.ID.Kind, zoneOf(c.Object))
+	path, err := e.collection(ctx, c.ID.Kind, zoneOf(c.Before))
 	if err != nil {
 		return err
 	}

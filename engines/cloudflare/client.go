@@ -26,6 +26,9 @@ type Options struct {
 	UserAgent string
 	// Budget is how many requests may be sent in 5 minutes; 0 means DefaultBudget.
 	Budget int
+	// Backoff is the first pause before a request is repeated; 0 means 200 ms.
+	// Each further pause is twice as long.
+	Backoff time.Duration
 	// Waiting is told before each pause that the budget or the server asks for.
 	Waiting func(time.Duration)
 	// Secret finds the value of a secret when it is needed.
@@ -37,6 +40,7 @@ type client struct {
 	api     *cloudflare.API
 	budget  *budget
 	account string
+	backoff time.Duration
 }
 
 func newClient(o Options) (*client, error) {
@@ -50,6 +54,10 @@ func newClient(o Options) (*client, error) {
 	if quota == 0 {
 		quota = DefaultBudget
 	}
+	backoff := o.Backoff
+	if backoff == 0 {
+		backoff = 200 * time.Millisecond
+	}
 	b := &budget{now: time.Now, quota: quota, wait: o.Waiting}
 	t := &transport{
 		base: &http.Transport{
@@ -60,9 +68,10 @@ func newClient(o Options) (*client, error) {
 			MaxIdleConnsPerHost:   ConcurrentReads,
 			ForceAttemptHTTP2:     true,
 		},
-		budget: b,
-		reads:  make(chan struct{}, ConcurrentReads),
-		writes: make(chan struct{}, ConcurrentWrites),
+		budget:  b,
+		backoff: backoff,
+		reads:   make(chan struct{}, ConcurrentReads),
+		writes:  make(chan struct{}, ConcurrentWrites),
 	}
 	options := []cloudflare.Option{
 		cloudflare.HTTPClient(&http.Client{Transport: t}),
@@ -82,7 +91,7 @@ func newClient(o Options) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the Cloudflare client: %w", err)
 	}
-	return &client{api: api, budget: b, account: o.Account}, nil
+	return &client{api: api, budget: b, account: o.Account, backoff: backoff}, nil
 }
 
 // inAccount is the path of an account's resource.

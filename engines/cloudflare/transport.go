@@ -23,8 +23,7 @@ const (
 )
 
 const (
-	attempts       = 5 // of a request that may be repeated
-	firstBackoff   = 200 * time.Millisecond
+	attempts       = 5                // of a request that may be repeated
 	requestTimeout = 60 * time.Second // of one attempt
 	largestBody    = 256 << 20
 )
@@ -81,8 +80,10 @@ func isAmbiguous(err error) bool {
 type transport struct {
 	base   http.RoundTripper
 	budget *budget
-	reads  chan struct{}
-	writes chan struct{}
+	// backoff is the first pause before a request is repeated.
+	backoff time.Duration
+	reads   chan struct{}
+	writes  chan struct{}
 }
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -98,7 +99,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodGet {
 		slots = t.reads
 	}
-	backoff := firstBackoff
+	backoff := t.backoff
 	for attempt := 1; ; attempt++ {
 		response, err := t.once(r, body, slots)
 		var failed *apiError

@@ -197,7 +197,7 @@ func (x *execution) step(ctx context.Context, s reconcile.Step) {
 		f.err = errors.New("no engine is responsible for " + string(s.ID.Kind))
 	} else {
 		f.handle, f.swapped, f.err = engine.Apply(ctx, reconcile.Change{
-			Step: s, Stack: x.round.Desired.Stack, Object: x.object(s), Resolve: x.resolve,
+			Step: s, Stack: x.round.Desired.Stack, Object: x.wanted(s), Before: x.before(s), Resolve: x.resolve,
 		})
 	}
 	if f.err == nil {
@@ -215,10 +215,16 @@ func (x *execution) step(ctx context.Context, s reconcile.Step) {
 	x.events <- f
 }
 
-// object is what a step is to bring about; for a deletion what there is.
-func (x *execution) object(s reconcile.Step) schema.Object {
-	if s.Action != reconcile.Delete {
-		return x.round.Desired.Objects[s.ID]
+func (x *execution) wanted(s reconcile.Step) schema.Object {
+	if s.Action == reconcile.Delete {
+		return nil
+	}
+	return x.round.Desired.Objects[s.ID]
+}
+
+func (x *execution) before(s reconcile.Step) schema.Object {
+	if s.Handle == "" {
+		return nil
 	}
 	for _, e := range x.round.Live.Entries {
 		if e.Handle == s.Handle && e.Object.ID().Kind == s.ID.Kind {
