@@ -62,7 +62,11 @@ func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if f.output == "text" {
+	switch {
+	case f.output != "text":
+	case len(args) == 1 && len(round.Plan.Violations) == 0: // It has been seen.
+		fmt.Fprintln(cmd.OutOrStdout(), render.Summary(round.Plan))
+	default:
 		if err := f.show(cmd, round.Plan); err != nil {
 			return err
 		}
@@ -156,7 +160,7 @@ func confirm(cmd *cobra.Command, p *reconcile.Plan, yes bool) error {
 func report(ctx context.Context, cmd *cobra.Command, lp *loop.Loop, round *loop.Round, o loop.Outcome, targets []schema.ID) error {
 	stderr := cmd.ErrOrStderr()
 	if len(round.Plan.Steps) > 0 {
-		fmt.Fprintf(stderr, "%d of %d steps done in %s with %d requests.\n",
+		fmt.Fprintf(stderr, "%d of %d steps done in %s; requests: %d.\n",
 			len(o.Done), len(round.Plan.Steps), o.Elapsed.Round(time.Millisecond), o.Requests)
 	}
 	if !o.Complete() {

@@ -19,14 +19,13 @@ func newRoot() *cobra.Command {
 is at Cloudflare and on the hosts of a LAN, and applies the difference.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
 	root.PersistentFlags().Bool("no-color", false, "no colours, even on a terminal (also NO_COLOR)")
 	root.AddCommand(
-		newInit(), newValidate(), newFmt(), newDiff(), newApply(), newAdopt(), newSim(), newVersion(),
+		newInit(), newValidate(), newFmt(), newDiff(), newApply(), newAdopt(), newSim(), newDemo(), newVersion(),
 	)
 	return root
 }

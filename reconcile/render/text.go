@@ -28,6 +28,12 @@ func (s Style) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
+// Emphasis and Faint style text of the caller's.
+func (s Style) Emphasis(text string) string { return s.paint(bold, text) }
+
+// Faint is for what can be passed over.
+func (s Style) Faint(text string) string { return s.paint(dim, text) }
+
 // headings are the kinds as people call them.
 var headings = map[schema.Kind]string{
 	schema.KindNetwork:             "Virtual networks",
