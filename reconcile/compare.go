@@ -35,6 +35,8 @@ func Compare(before, after schema.Object) []FieldChange {
 func Fields(o schema.Object) []FieldChange {
 	c := comparison{creating: true}
 	c.compare("", reflect.ValueOf(o.Blank()), reflect.ValueOf(o), tag{})
+	// An empty text where the default is none sets nothing.
+	c.changes = slices.DeleteFunc(c.changes, func(f FieldChange) bool { return f.After == nil || f.After == "" })
 	for i := range c.changes {
 		c.changes[i].Before, c.changes[i].Immutable = nil, false
 	}
@@ -52,7 +54,7 @@ type tag struct{ skip, set, immutable bool }
 func tagOf(f reflect.StructField) tag {
 	t := f.Tag.Get("diff")
 	return tag{
-		skip:      !f.IsExported() || t == "-" || t == "writeonly",
+		skip:      !f.IsExported() || t == "-" || t == "writeonly" || fieldName(f) == "-",
 		set:       t == "set",
 		immutable: t == "immutable",
 	}

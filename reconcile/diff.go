@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hactl/hactl/schema"
 )
@@ -13,6 +14,7 @@ import (
 // sides must be normalized. It looks at nothing else: the same values give
 // the same plan.
 func Diff(d Desired, l Live) *Plan {
+	l.Entries = slices.Clone(l.Entries)
 	l.Sort()
 	p := &planner{
 		desired: d,
@@ -47,7 +49,7 @@ func Diff(d Desired, l Live) *Plan {
 	p.hold()
 	p.order()
 	p.notices()
-	p.plan.Basis = basis(l, p.steps)
+	p.plan.Basis = basis(l, p.touched())
 	p.plan.count()
 	return p.plan
 }
@@ -98,12 +100,18 @@ func (p *planner) want(id schema.ID, o schema.Object) {
 		}
 	}
 	if len(owned) == 0 {
+		if len(foreign) > 0 && id.Kind == schema.KindTunnelConfiguration {
+			// Whoever owns the tunnel owns its configuration.
+			p.notice(id, "waits for its tunnel, which is in conflict")
+			p.held[id] = "its tunnel is in conflict"
+			return
+		}
 		if len(foreign) > 0 {
 			p.conflict(id, foreign[0].Handle, "exists and is not hactl's: take it over with hactl adopt %s %s, or name yours otherwise", id, foreign[0].Handle)
 			return
 		}
 		if e, ok := p.inTheWay(o); ok {
-			p.conflict(id, e.Handle, "%s stands in the way and is not hactl's: take it over with hactl adopt %s %s, or delete it", describe(e.Object), id, e.Handle)
+			p.blocked(id, e)
 			return
 		}
 		p.steps[id] = &Step{ID: id, Action: Create, Fields: Fields(o)}
@@ -131,6 +139,10 @@ func (p *planner) want(id schema.ID, o schema.Object) {
 	}
 	if p.lastDefault(keep.Object, o) {
 		p.conflict(id, keep.Handle, "%s", onlyDefault)
+		return
+	}
+	if e, ok := p.inTheWay(o); ok {
+		p.blocked(id, e)
 		return
 	}
 	s := &Step{ID: id, Action: Update, Fields: fields, Handle: keep.Handle}
@@ -163,6 +175,32 @@ func (p *planner) defaultNetwork() (schema.ID, bool) {
 		}
 	}
 	return schema.ID{}, false
+}
+
+// blocked is the conflict with a foreign object in the way.
+func (p *planner) blocked(id schema.ID, e Entry) {
+	p.conflict(id, e.Handle, "%s stands in the way and is not hactl's: take it over with hactl adopt %s %s, or delete it", describe(e.Object), id, e.Handle)
+}
+
+// touched are the objects on whose state the steps rest.
+func (p *planner) touched() map[schema.ID]bool {
+	ids := map[schema.ID]bool{}
+	doubles := map[schema.ID]bool{}
+	for h, id := range p.doubles {
+		doubles[id] = true
+		if p.steps[id] != nil {
+			ids[schema.ID{Kind: id.Kind, Name: strings.TrimSuffix(id.Name, "#"+string(h))}] = true
+		}
+	}
+	for id, s := range p.steps {
+		if !doubles[id] {
+			ids[id] = true
+		}
+		if s.Replaces != nil {
+			ids[*s.Replaces] = true
+		}
+	}
+	return ids
 }
 
 // inTheWay finds a foreign object that excludes the wanted one.
@@ -221,6 +259,7 @@ func (p *planner) swap() {
 			if d := p.steps[old]; d != nil && d.Action == Delete && d.Handle == e.Handle && x.Excludes(e.Object) {
 				s.Action, s.Handle, s.Replaces = Replace, e.Handle, &old
 				s.Reason = "takes the place of " + old.String()
+				s.Fields = Compare(e.Object, p.desired.Objects[id])
 				delete(p.steps, old)
 				p.swapped[old] = id
 				break
@@ -322,7 +361,8 @@ func (p *planner) order() {
 		s := p.steps[id]
 		var needs []schema.ID
 		if s.Action == Delete {
-			needs = referrers[s.Handle]
+			// What answers for a hostname goes after what takes that over.
+			needs = append(slices.Clip(referrers[s.Handle]), p.successors(id)...)
 		} else {
 			needs = p.desired.Objects[id].Refs()
 		}
@@ -338,6 +378,7 @@ func (p *planner) order() {
 		slices.SortFunc(s.Needs, schema.ID.Compare)
 		s.Needs = slices.Compact(s.Needs)
 	}
+	p.makeWay()
 	done := map[schema.ID]bool{}
 	var visit func(id schema.ID)
 	visit = func(id schema.ID) {
@@ -357,6 +398,81 @@ func (p *planner) order() {
 	for _, id := range ids {
 		visit(id)
 	}
+}
+
+// makeWay has a step wait until what excludes its object has left the slot.
+// Two that wait for each other cannot both; the first in order goes ahead.
+func (p *planner) makeWay() {
+	for _, id := range sortedIDs(p.steps) {
+		s := p.steps[id]
+		x, ok := p.desired.Objects[id].(schema.Exclusive)
+		if !ok || s.Action == Delete {
+			continue
+		}
+		for _, e := range p.slots[x.Slot()] {
+			other := e.Object.ID()
+			if double, ok := p.doubles[e.Handle]; ok {
+				other = double
+			}
+			leaving := p.steps[other]
+			if other == id || leaving == nil || leaving.Handle != e.Handle || !x.Excludes(e.Object) || p.needed(other, id) {
+				continue
+			}
+			s.Needs = append(s.Needs, other)
+		}
+		slices.SortFunc(s.Needs, schema.ID.Compare)
+		s.Needs = slices.Compact(s.Needs)
+	}
+}
+
+// needed tells whether the step waits for the other one, directly or not.
+func (p *planner) needed(step, other schema.ID) bool {
+	seen := map[schema.ID]bool{}
+	var reaches func(schema.ID) bool
+	reaches = func(id schema.ID) bool {
+		if id == other {
+			return true
+		}
+		if seen[id] || p.steps[id] == nil {
+			return false
+		}
+		seen[id] = true
+		return slices.ContainsFunc(p.steps[id].Needs, reaches)
+	}
+	return reaches(step)
+}
+
+// successors are the objects to be created or changed that answer for the
+// hostname of an object to be deleted.
+func (p *planner) successors(id schema.ID) []schema.ID {
+	var ids []schema.ID
+	for _, e := range p.live[id] {
+		hostname := hostnameOf(e.Object)
+		if hostname == "" {
+			continue
+		}
+		for _, other := range sortedIDs(p.steps) {
+			o := p.desired.Objects[other]
+			x, exclusive := o.(schema.Exclusive)
+			if p.steps[other].Action != Delete && hostnameOf(o) == hostname && !(exclusive && x.Excludes(e.Object)) {
+				ids = append(ids, other)
+			}
+		}
+	}
+	return ids
+}
+
+// hostnameOf is the hostname that an object answers for, "" for others.
+func hostnameOf(o schema.Object) string {
+	switch o := o.(type) {
+	case schema.LoadBalancer:
+		return strings.ToLower(o.Hostname)
+	case schema.DNSRecord:
+		if o.AddressType() {
+			return o.Canonical().Name
+		}
+	}
+	return ""
 }
 
 func rank(a Action) int {

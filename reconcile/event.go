@@ -7,12 +7,15 @@ type EventKind string
 
 // The events of a run, in the order in which they can come.
 const (
-	StepStarted  EventKind = "started"
-	StepDone     EventKind = "done"
-	StepFailed   EventKind = "failed"
-	StepSkipped  EventKind = "skipped" // a step that it needs did not succeed
-	StepAborted  EventKind = "aborted" // the run was interrupted before it began
-	WaitForQuota EventKind = "waiting" // the server, or the budget, asks for a pause
+	StepStarted EventKind = "started"
+	StepDone    EventKind = "done"
+	StepFailed  EventKind = "failed"
+	StepSkipped EventKind = "skipped" // a step that it needs did not succeed
+	StepAborted EventKind = "aborted" // the run was interrupted before it began
+	// A pause before the next request: the budget is used up, or the server
+	// asked for it.
+	WaitForBudget EventKind = "waiting for budget"
+	WaitForServer EventKind = "waiting for server"
 )
 
 // Event is something an observer may show, count or log.
@@ -21,7 +24,7 @@ type Event struct {
 	Step Step
 	// Err of StepFailed; for StepSkipped what is missing.
 	Err error
-	// Elapsed since the step began; for WaitForQuota how long the pause is.
+	// Elapsed since the step began; when waiting, how long the pause is.
 	Elapsed time.Duration
 	// Done and Total count steps.
 	Done, Total int

@@ -1,11 +1,13 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/hactl/hactl/schema"
 )
@@ -64,16 +66,7 @@ func (l *Live) Sort() {
 		if c := a.Object.ID().Compare(b.Object.ID()); c != 0 {
 			return c
 		}
-		if a.Created != b.Created {
-			if a.Created < b.Created {
-				return -1
-			}
-			return 1
-		}
-		if a.Handle < b.Handle {
-			return -1
-		}
-		return 1
+		return cmp.Or(strings.Compare(a.Created, b.Created), cmp.Compare(a.Handle, b.Handle))
 	})
 }
 

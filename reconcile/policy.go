@@ -20,7 +20,6 @@ const (
 	RuleConnected Rule = "live-tunnel" // a tunnel with connected connectors would be deleted
 	RuleUnread    Rule = "unread"      // part of what there is could not be read
 	maxFew             = 3             // so few deletions are never too large a share
-	targetFields       = "address tunnel network virtualRouter content defaultPools fallbackPool service"
 )
 
 // Rules returns every guard rail.
@@ -45,13 +44,13 @@ func (policy Policy) Check(p *Plan, d Desired, l Live) []Violation {
 			found = append(found, Violation{Rule: r, ID: id, Message: fmt.Sprintf(format, args...)})
 		}
 	}
-	owned, connected := 0, map[schema.ID]int{}
+	owned, connected := 0, map[Handle]int{}
 	for _, e := range l.Entries {
 		if e.Owned && !e.ReadOnly {
 			owned++
 		}
 		if t, ok := e.Object.(schema.Tunnel); ok && t.Connections > 0 {
-			connected[t.ID()] = t.Connections
+			connected[e.Handle] = t.Connections
 		}
 	}
 	if len(d.Objects) == 0 && owned > 0 && !policy.AllowEmpty {
@@ -80,7 +79,7 @@ func (policy Policy) Check(p *Plan, d Desired, l Live) []Violation {
 		violate(RuleNoOrigin, hostname, "would have no enabled origin")
 	}
 	for _, s := range p.Steps {
-		if n := connected[s.ID]; s.Action == Delete && n > 0 {
+		if n := connected[s.Handle]; s.Action == Delete && s.ID.Kind == schema.KindTunnel && n > 0 {
 			violate(RuleConnected, s.ID, "has %d live connections: stop its connectors first", n)
 		}
 	}
@@ -94,13 +93,29 @@ func (policy Policy) Check(p *Plan, d Desired, l Live) []Violation {
 	return found
 }
 
-// retargets names the first change that makes an object lead elsewhere.
+var (
+	// targetFields say where an object leads, wherever in it they stand.
+	targetFields = []string{"address", "tunnel", "network", "virtualRouter", "content", "defaultPools", "fallbackPool", "service"}
+	// targetMaps do so for a part of the requests.
+	targetMaps = []string{"regionPools", "countryPools", "popPools"}
+)
+
+// retargets names the first change that makes an object lead elsewhere; what
+// is new leads nothing away.
 func retargets(fields []FieldChange) string {
 	for _, f := range fields {
-		for _, part := range strings.FieldsFunc(f.Path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
-			if f.Before != nil && slices.Contains(strings.Fields(targetFields), part) {
+		if f.Before == nil {
+			continue
+		}
+		parent := schema.Parent(f.Path)
+		leaf := strings.TrimPrefix(f.Path[len(parent):], ".")
+		switch {
+		case parent == "origins", strings.HasPrefix(f.Path, "ingress[") && strings.HasSuffix(f.Path, "]"):
+			if f.After == nil { // To lose one is to lead elsewhere.
 				return f.Path
 			}
+		case slices.Contains(targetFields, leaf), slices.Contains(targetMaps, parent):
+			return f.Path
 		}
 	}
 	return ""

@@ -3,12 +3,14 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hactl/hactl/schema"
 )
 
 // Restrict drops the steps that the targets do not need. A target stands for
-// its parts too: a tunnel for its configuration, its routes and its records.
+// its parts too: a tunnel for its configuration, its routes and its records;
+// any object for its doubles and for what takes its place.
 // A target that is neither wanted nor there is an error.
 func (p *Plan) Restrict(targets []schema.ID, d Desired, l Live) error {
 	keep := map[schema.ID]bool{}
@@ -30,13 +32,33 @@ func (p *Plan) Restrict(targets []schema.ID, d Desired, l Live) error {
 		}
 		keep[t] = true
 	}
+	replaced := map[schema.ID]bool{}
+	for _, s := range p.Steps {
+		replaced[s.ID] = s.Action == Replace
+	}
 	for changed := true; changed; {
 		changed = false
+		add := func(id schema.ID) {
+			if !keep[id] {
+				keep[id], changed = true, true
+			}
+		}
 		for _, s := range p.Steps {
+			double := schema.ID{Kind: s.ID.Kind, Name: strings.TrimSuffix(s.ID.Name, "#"+string(s.Handle))}
+			if s.Action == Delete && keep[double] || s.Replaces != nil && keep[*s.Replaces] {
+				add(s.ID)
+			}
 			for _, n := range s.Needs {
-				if keep[s.ID] && !keep[n] {
-					keep[n], changed = true, true
+				if keep[s.ID] {
+					add(n)
 				}
+				// What refers to a replaced object has to be repointed.
+				if keep[n] && replaced[n] {
+					add(s.ID)
+				}
+			}
+			if keep[s.ID] && s.Replaces != nil {
+				add(*s.Replaces)
 			}
 		}
 	}

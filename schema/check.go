@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -31,7 +32,8 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// SortProblems orders problems by position, path and message and drops doubles.
+// SortProblems orders problems by position, path and message and drops
+// doubles; of a warning and an error with the same words the error stays.
 func SortProblems(problems []Problem) []Problem {
 	slices.SortFunc(problems, func(a, b Problem) int {
 		if c := a.Pos.Compare(b.Pos); c != 0 {
@@ -40,7 +42,13 @@ func SortProblems(problems []Problem) []Problem {
 		if c := strings.Compare(a.Path, b.Path); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Message, b.Message)
+		if c := strings.Compare(a.Message, b.Message); c != 0 || a.Warning == b.Warning {
+			return c
+		}
+		if b.Warning {
+			return -1
+		}
+		return 1
 	})
 	return slices.CompactFunc(problems, func(a, b Problem) bool {
 		a.Warning = b.Warning
@@ -53,7 +61,8 @@ func SortProblems(problems []Problem) []Problem {
 // other, and the rules of Cloudflare that are cheap to break and expensive to
 // find out. It returns all problems, sorted.
 func (s *Spec) Validate() []Problem {
-	c := &checker{spec: s, routes: s.routes()}
+	routes := s.routes()
+	c := &checker{spec: s, routes: len(routes), table: newRoutingTable(routes)}
 	if s.Stack == "" {
 		c.errorf("stack", "required: a short name for this specification, such as \"home\"; it marks what hactl owns")
 	}
@@ -72,7 +81,8 @@ func (s *Spec) Validate() []Problem {
 // checker gathers problems. Paths lead from the root of the specification.
 type checker struct {
 	spec     *Spec
-	routes   []Route
+	routes   int
+	table    routingTable
 	problems []Problem
 }
 
@@ -93,10 +103,10 @@ func reference[V any](c *checker, path, collection, name string, m map[string]V)
 	if _, ok := m[name]; ok {
 		return true
 	}
-	if c.spec.Broken[Join(collection, name)] {
+	if c.spec.Broken[collection] || c.spec.Broken[Join(collection, name)] {
 		return false
 	}
-	c.errorf(path, "no %s named %q%s", collection, name, offer(name, sortedKeys(m)))
+	c.errorf(path, "no %s named %q%s", strings.TrimSuffix(collection, "s"), name, offer(name, c.names(collection, sortedKeys(m))))
 	return false
 }
 
@@ -105,19 +115,50 @@ func offer(name string, names []string) string {
 	if len(names) == 0 {
 		return "; there are none"
 	}
-	best, distance := "", len(name)/2+2
-	for _, n := range names {
-		if d := editDistance(name, n); d < distance {
-			best, distance = n, d
-		}
-	}
-	if best != "" {
+	if best := Nearest(name, names); best != "" {
 		return fmt.Sprintf("; did you mean %q?", best)
 	}
 	if len(names) > 8 {
 		return fmt.Sprintf("; there are %d, from %q to %q", len(names), names[0], names[len(names)-1])
 	}
 	return "; there are: " + strings.Join(names, ", ")
+}
+
+// broken tells whether a collection, or an entry of it, did not evaluate.
+func (c *checker) broken(collection string) bool {
+	for path := range c.spec.Broken {
+		if path == collection || strings.HasPrefix(path, collection+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// names adds to those of a collection the ones that did not evaluate.
+func (c *checker) names(collection string, names []string) []string {
+	for broken := range c.spec.Broken {
+		name, ok := strings.CutPrefix(broken, collection+".")
+		if unquoted, err := strconv.Unquote(name); err == nil {
+			name = unquoted
+		}
+		if ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Nearest returns which of the names, in their order, is likely to have been
+// meant by a name that is not among them; "" where none is near.
+func Nearest(name string, names []string) string {
+	best, distance := "", min(len(name)/3+2, len(name))
+	for _, n := range names {
+		if d := editDistance(strings.ToLower(name), strings.ToLower(n)); d < distance {
+			best, distance = n, d
+		}
+	}
+	return best
 }
 
 // editDistance is Levenshtein's.
@@ -248,10 +289,10 @@ func (c *checker) planLimits() {
 	if n := len(s.Tunnels); n > 1000 {
 		c.warnf("tunnels", "%d tunnels: Cloudflare's limit is 1000 per account", n)
 	}
-	if n := len(c.routes); n > 1000 {
+	if n := c.routes; n > 1000 {
 		c.warnf("tunnels", "%d routes: Cloudflare's limit is 1000 per account", n)
 	}
-	if n, most := len(s.Monitors), (3*len(s.Pools)+1)/2; n > most && len(s.Pools) > 0 {
-		c.warnf("monitors", "%d monitors for %d pools: Cloudflare's limit is 1.5 monitors per pool", n, len(s.Pools))
+	if n, most := len(s.Monitors), (3*len(s.Pools)+1)/2; n > most && len(s.Pools) > 0 && !c.broken("pools") {
+		c.warnf("monitors", "%d monitors beside %d pools: Cloudflare's limit is 1.5 monitors for each pool", n, len(s.Pools))
 	}
 }

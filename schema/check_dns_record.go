@@ -10,10 +10,17 @@ func (c *checker) dnsRecords() {
 	for hostname := range c.spec.LoadBalancers {
 		balancers[strings.ToLower(hostname)] = hostname
 	}
+	made := map[string]bool{}
+	for _, r := range c.spec.tunnelRecords() {
+		made[r.Key] = true
+	}
 	identical, cnames, addresses := seen{}, seen{}, seen{}
 	for _, key := range sortedKeys(c.spec.DNSRecords) {
 		r, path := c.spec.DNSRecords[key].Canonical(), Join("dnsRecords", key)
 		r.Key = key
+		if made[key] {
+			c.errorf(path, "is the name of the CNAME that %s gets: give this record another one", c.at(c.spec.ingressPath(key)))
+		}
 		c.recordContent(path, r)
 		c.text(path+".comment", r.Comment, r.ID())
 		if first, twice := identical.twice(strings.Join([]string{r.Name, r.Type, r.Content, r.Tunnel}, " "), path); twice && len(r.Data) == 0 {

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -63,7 +64,27 @@ func (c *checker) balancing(path string, b Balancing) {
 		if o := r.Overrides; o != nil && o.RandomSteering != nil && (o.PoolWeights != nil || o.PoolDefaultWeight != nil) {
 			c.errorf(at+".overrides.randomSteering", "excludes poolWeights and poolDefaultWeight")
 		}
+		c.overrides(at+".overrides", b, r.Overrides)
 	}
+}
+
+// overrides checks the durations that a rule sets; its kind of affinity is
+// the balancer's where it names none.
+func (c *checker) overrides(path string, b Balancing, o *Overrides) {
+	if o == nil {
+		return
+	}
+	if o.TTL != nil {
+		c.seconds(path+".ttl", *o.TTL, 10, 604800)
+	}
+	if o.SessionAffinity == "" && o.SessionAffinityTTL == nil && o.SessionAffinityAttributes == nil {
+		return
+	}
+	attributes := b.SessionAffinityAttributes
+	if o.SessionAffinityAttributes != nil {
+		attributes = *o.SessionAffinityAttributes
+	}
+	c.affinity(path, cmp.Or(o.SessionAffinity, b.SessionAffinity), o.SessionAffinityTTL, attributes)
 }
 
 // affinity checks what each kind of session affinity needs (API: create a
@@ -144,8 +165,12 @@ func (c *checker) privateEndpoints(path string, b Balancing) {
 		for _, name := range sortedKeys(c.spec.Pools[pool].Origins) {
 			at := Join(Join("pools", pool)+".origins", name)
 			o := c.spec.Pools[pool].Origins[name]
-			_, err := netip.ParseAddr(o.Address)
-			public := o.Tunnel != "" || o.Address != "" && o.Network == "" || err == nil && o.Network == ""
+			a, err := netip.ParseAddr(o.Address)
+			if v, ok := c.spec.VirtualRouters[o.VirtualRouter]; ok {
+				a, err = v.Address(), nil
+			}
+			// A private address without a network is reported with its pool.
+			public := o.Tunnel != "" || o.Network == "" && (err != nil || !private(a))
 			if public && !reported[at] {
 				reported[at] = true
 				c.errorf(at, "%s is private and reaches only private endpoints: give the origin a private address or a virtualRouter, and its network", path)

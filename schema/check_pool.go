@@ -57,7 +57,7 @@ func (c *checker) origin(path string, p Pool, o Origin, reached seen) {
 	if cents := o.Weight * 100; math.Abs(cents-math.Round(cents)) > 1e-9 {
 		c.errorf(path+".weight", "%v: weights come in steps of 0.01", o.Weight)
 	}
-	reference(c, path+".network", "networks", o.Network, c.spec.Networks)
+	known := reference(c, path+".network", "networks", o.Network, c.spec.Networks)
 	target := o.Address
 	switch {
 	case o.Tunnel != "":
@@ -76,7 +76,7 @@ func (c *checker) origin(path string, p Pool, o Origin, reached seen) {
 	}
 	if a, err := netip.ParseAddr(target); err == nil {
 		target = a.String()
-		c.privateAddress(path, p, o, a)
+		c.privateAddress(path, p, o, a, known)
 	}
 	// API: an address is unique within a pool, even across ports and networks.
 	if first, twice := reached.twice(strings.ToLower(target), path); twice {
@@ -84,27 +84,38 @@ func (c *checker) origin(path string, p Pool, o Origin, reached seen) {
 	}
 }
 
+// sharedSpace is RFC 6598's, from which Cloudflare One takes addresses too.
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// private tells whether the public internet does not lead to the address.
+func private(a netip.Addr) bool {
+	return a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsLoopback() || sharedSpace.Contains(a)
+}
+
 // privateAddress checks that a private address can be reached: it needs a
-// virtual network, and a route in that network to cover it.
-func (c *checker) privateAddress(path string, p Pool, o Origin, a netip.Addr) {
-	private := a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsLoopback() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)
+// virtual network, and a route in that network to cover it. known tells
+// whether the network that it names is one of the specification.
+func (c *checker) privateAddress(path string, p Pool, o Origin, a netip.Addr, known bool) {
 	if o.Network == "" {
-		if private {
+		if private(a) {
 			c.errorf(path+".network", "required: %s is a private address, which Cloudflare reaches only through a virtual network; name one of networks", a)
 		}
 		return
 	}
-	if _, foreign := ForeignHandle(o.Network); foreign {
+	if !known {
 		return
 	}
-	route, ok := covering(c.routes, o.Network, a)
+	route, ok := c.table.covering(o.Network, a)
+	if !ok && c.broken("tunnels") {
+		return // The route may be one of a tunnel that did not evaluate.
+	}
 	if !ok {
 		c.warnf(path, "no tunnel of this specification has a route in network %q that covers %s: add one to the routes of a tunnel, unless something else routes it", o.Network, a)
 		return
 	}
-	replicas := len(c.spec.Tunnels[route.Tunnel].Connectors)
+	replicas := len(c.spec.Tunnels[route.tunnel].Connectors)
 	if o.VirtualRouter != "" && replicas > 1 && p.OriginSteering.Policy != "hash" {
-		c.warnf(path, "the %d connectors of tunnel %q hide the clients' addresses (each sends from its own): a balancer behind virtual router %q cannot keep clients by IP; set originSteering: policy: \"hash\" on this pool if they must stick", replicas, route.Tunnel, o.VirtualRouter)
+		c.warnf(path, "the %d connectors of tunnel %q hide the clients' addresses (each sends from its own): a balancer behind virtual router %q cannot keep clients by IP; if they must stick, run one connector, or put several virtual routers into this pool with originSteering: policy: \"hash\"", replicas, route.tunnel, o.VirtualRouter)
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 const maxReplicas = 25
 
 func (c *checker) tunnels() {
-	hostnames, cidrs := seen{}, seen{}
+	records, cidrs := map[string]served{}, seen{}
+	owned := c.spec.ownedNames()
 	for _, name := range sortedKeys(c.spec.Tunnels) {
 		t, path := c.spec.Tunnels[name], Join("tunnels", name)
 		for i, host := range t.Connectors {
@@ -25,20 +26,32 @@ func (c *checker) tunnels() {
 			c.errorf(path+".tunnelSecret", "exactly one of env, file and credential says where the secret is")
 		}
 		c.originRequest(path+".originRequest", t.OriginRequest)
+		rules := seen{}
 		for i, rule := range t.Ingress {
-			c.ingressRule(fmt.Sprintf("%s.ingress[%d]", path, i), rule, i == len(t.Ingress)-1, hostnames)
+			at := fmt.Sprintf("%s.ingress[%d]", path, i)
+			c.ingressRule(at, rule, i == len(t.Ingress)-1, rules)
+			if hostname := strings.ToLower(rule.Hostname); t.DNS && hostname != "" && !owned[hostname] {
+				if first, ok := records[hostname]; ok && first.tunnel != name {
+					c.errorf(at, "%s leads to %s already: replicas of one tunnel share a hostname; two tunnels need a load balancer, or dns: false on one of them", rule.Hostname, c.at(first.path))
+				} else if !ok {
+					records[hostname] = served{name, at}
+				}
+			}
 		}
 		c.tunnelRoutes(name, path, t, cidrs)
 	}
 }
 
-func (c *checker) ingressRule(path string, rule IngressRule, last bool, hostnames seen) {
+// served is the rule that a hostname's CNAME leads to.
+type served struct{ tunnel, path string }
+
+func (c *checker) ingressRule(path string, rule IngressRule, last bool, rules seen) {
 	if rule.CatchAll() && !last {
 		c.errorf(path, "matches every request, so that no later rule is ever tried: move it to the end, or give it a hostname or a path")
 	}
 	if !rule.CatchAll() {
-		if first, twice := hostnames.twice(strings.ToLower(rule.Hostname)+" "+rule.Path, path); twice {
-			c.errorf(path, "%s is already served by %s: replicas of one tunnel share a hostname; two tunnels need a load balancer", rule.Key(), c.at(first))
+		if first, twice := rules.twice(strings.ToLower(rule.Hostname)+" "+rule.Path, path); twice {
+			c.errorf(path, "%s is already served by %s, so that this rule is never tried", rule.Key(), c.at(first))
 		}
 	}
 	if _, err := regexp.Compile(rule.Path); err != nil {

@@ -45,6 +45,9 @@ func (DNSRecord) sealed()           {}
 // one name there is either one CNAME or any number of A and AAAA records.
 func addressType(t string) bool { return t == "A" || t == "AAAA" || t == "CNAME" }
 
+// AddressType tells whether the record says where its name is: A, AAAA, CNAME.
+func (r DNSRecord) AddressType() bool { return addressType(r.Type) }
+
 // Slot is the record's name.
 func (r DNSRecord) Slot() string { return r.Zone + " " + r.Canonical().Name }
 

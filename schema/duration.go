@@ -2,6 +2,8 @@ package schema
 
 import (
 	"fmt"
+	"math"
+	"regexp"
 	"strconv"
 	"time"
 )
@@ -32,12 +34,20 @@ func (d Duration) String() string {
 	return t.String()
 }
 
+// shape is what the definition #Duration allows.
+var shape = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
+
 // MarshalText prints the duration.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText parses a number with a unit.
 func (d *Duration) UnmarshalText(b []byte) error {
 	t, err := time.ParseDuration(string(b))
+	if err != nil && shape.Match(b) {
+		// Longer than 292 years: for the checks of ranges, which know where
+		// it stands, to report.
+		t, err = math.MaxInt64/time.Hour*time.Hour, nil
+	}
 	if err != nil {
 		return fmt.Errorf("%q is no duration: want a number with its unit, such as \"30s\"", b)
 	}

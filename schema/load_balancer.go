@@ -173,6 +173,8 @@ func (b Balancing) WithDefaults() Balancing {
 		} else if r.Priority == nil {
 			r.Priority = new(10 * i)
 		}
+		// The API ends the evaluation at a fixed response, said or not.
+		r.Terminates = r.Terminates || r.FixedResponse != nil
 		rules[i] = r
 	}
 	if len(rules) > 0 {
@@ -224,7 +226,7 @@ func list(pools []string, path string, yield func(path, pool string)) {
 
 func weights(pools map[string]float64, path string, yield func(path, pool string)) {
 	for _, p := range sortedKeys(pools) {
-		yield(path+"."+p, p)
+		yield(Join(path, p), p)
 	}
 }
 

@@ -83,12 +83,20 @@ func (s *Spec) Pos(path string) Pos {
 
 // Parent cuts the last element of a path: a name, a quoted name or an index.
 func Parent(path string) string {
-	if rest, ok := strings.CutSuffix(path, `"`); ok {
-		if i := strings.LastIndexByte(rest, '"'); i >= 0 {
-			return strings.TrimSuffix(rest[:i], ".")
+	last := 0
+	for i := 0; i < len(path); i++ {
+		switch path[i] {
+		case '.', '[':
+			last = i
+		case '"': // A quoted name ends at the next quote without a backslash.
+			for i++; i < len(path) && path[i] != '"'; i++ {
+				if path[i] == '\\' {
+					i++
+				}
+			}
 		}
 	}
-	return path[:max(0, strings.LastIndexAny(path, ".["))]
+	return path[:last]
 }
 
 // Join appends a name to a path, quoted where it is not an identifier.
@@ -133,6 +141,7 @@ func (s *Spec) Objects() []Object {
 	for _, r := range routes {
 		add(r)
 	}
+	table := newRoutingTable(routes)
 	for name, t := range s.Tunnels {
 		add(Tunnel{Name: name, TunnelSecret: t.TunnelSecret, Protect: t.Protect, ConfigSrc: "cloudflare"})
 		add(TunnelConfiguration{Tunnel: name, Ingress: t.rules(), OriginRequest: t.OriginRequest, Protect: t.Protect})
@@ -146,7 +155,7 @@ func (s *Spec) Objects() []Object {
 	}
 	for name, p := range s.Pools {
 		p.Name = name
-		add(s.resolveOrigins(p, routes))
+		add(s.resolveOrigins(p, table))
 	}
 	for name, l := range s.LoadBalancers {
 		l.Hostname, l.Zone = name, strings.ToLower(l.Zone)
@@ -207,10 +216,9 @@ func (s *Spec) routes() []Route {
 	return routes
 }
 
-// tunnelRecords returns the proxied CNAME of every hostname in a tunnel's
-// ingress that neither a load balancer nor a DNS record owns (API: a public
-// hostname is a CNAME to <uuid>.cfargotunnel.com).
-func (s *Spec) tunnelRecords() []DNSRecord {
+// ownedNames are the hostnames that a load balancer or a DNS record of the
+// specification answers for.
+func (s *Spec) ownedNames() map[string]bool {
 	owned := map[string]bool{}
 	for hostname := range s.LoadBalancers {
 		owned[strings.ToLower(hostname)] = true
@@ -220,7 +228,16 @@ func (s *Spec) tunnelRecords() []DNSRecord {
 			owned[r.Canonical().Name] = true
 		}
 	}
+	return owned
+}
+
+// tunnelRecords returns the proxied CNAME of every hostname in a tunnel's
+// ingress that neither a load balancer nor a DNS record owns (API: a public
+// hostname is a CNAME to <uuid>.cfargotunnel.com).
+func (s *Spec) tunnelRecords() []DNSRecord {
+	owned := s.ownedNames()
 	var records []DNSRecord
+	zones := s.Zones()
 	for _, name := range sortedKeys(s.Tunnels) {
 		t := s.Tunnels[name]
 		for _, rule := range t.Ingress {
@@ -230,7 +247,7 @@ func (s *Spec) tunnelRecords() []DNSRecord {
 			}
 			owned[hostname] = true
 			records = append(records, DNSRecord{
-				Key: hostname, Zone: s.zoneOf(rule), Name: hostname, Type: "CNAME",
+				Key: hostname, Zone: zoneOf(rule, zones), Name: hostname, Type: "CNAME",
 				Tunnel: name, TTL: AutoTTL, Proxied: true, Protect: t.Protect,
 			})
 		}
@@ -240,13 +257,13 @@ func (s *Spec) tunnelRecords() []DNSRecord {
 
 // zoneOf finds the zone of a rule's hostname: the one it names, the longest
 // that the specification names elsewhere, or the registrable domain.
-func (s *Spec) zoneOf(rule IngressRule) string {
+func zoneOf(rule IngressRule, zones []string) string {
 	if rule.Zone != "" {
 		return strings.ToLower(rule.Zone)
 	}
 	hostname := strings.TrimPrefix(strings.ToLower(rule.Hostname), "*.")
 	best := ""
-	for _, zone := range s.Zones() {
+	for _, zone := range zones {
 		if (hostname == zone || strings.HasSuffix(hostname, "."+zone)) && len(zone) > len(best) {
 			best = zone
 		}
@@ -280,7 +297,7 @@ func (s *Spec) Zones() []string {
 	return slices.Sorted(maps.Keys(zones))
 }
 
-func (s *Spec) resolveOrigins(p Pool, routes []Route) Pool {
+func (s *Spec) resolveOrigins(p Pool, table routingTable) Pool {
 	origins := make(map[string]Origin, len(p.Origins))
 	for name, o := range p.Origins {
 		if o.VirtualRouter != "" {
@@ -291,8 +308,8 @@ func (s *Spec) resolveOrigins(p Pool, routes []Route) Pool {
 		}
 		if a, err := netip.ParseAddr(o.Address); err == nil {
 			o.Address = a.String()
-			if r, ok := covering(routes, o.Network, a); ok && o.Network != "" {
-				p.Routes = append(p.Routes, r.ID())
+			if r, ok := table.covering(o.Network, a); ok && o.Network != "" {
+				p.Routes = append(p.Routes, r.id)
 			}
 		}
 		origins[name] = o
@@ -302,16 +319,38 @@ func (s *Spec) resolveOrigins(p Pool, routes []Route) Pool {
 	return p
 }
 
-// covering returns the route in that network with the longest prefix that
-// contains the address.
-func covering(routes []Route, network string, a netip.Addr) (best Route, ok bool) {
+// routingTable holds the routes of each virtual network, the longest prefix
+// first, as a lookup needs them: there are as many lookups as origins.
+type routingTable map[string][]hop
+
+type hop struct {
+	prefix netip.Prefix
+	id     ID
+	tunnel string
+}
+
+func newRoutingTable(routes []Route) routingTable {
+	t := routingTable{}
 	for _, r := range routes {
-		p := r.Prefix()
-		if r.Network == network && p.Contains(a) && (!ok || p.Bits() > best.Prefix().Bits()) {
-			best, ok = r, true
+		if p := r.Prefix(); p.IsValid() {
+			t[r.Network] = append(t[r.Network], hop{p, r.ID(), r.Tunnel})
 		}
 	}
-	return best, ok
+	for _, hops := range t {
+		slices.SortStableFunc(hops, func(a, b hop) int { return cmp.Compare(b.prefix.Bits(), a.prefix.Bits()) })
+	}
+	return t
+}
+
+// covering returns the route in that network with the longest prefix that
+// contains the address.
+func (t routingTable) covering(network string, a netip.Addr) (hop, bool) {
+	for _, h := range t[network] {
+		if h.prefix.Contains(a) {
+			return h, true
+		}
+	}
+	return hop{}, false
 }
 
 // reachesTunnel tells whether any pool of the balancer has a tunnel as origin.
@@ -348,15 +387,24 @@ func (s *Spec) Path(id ID) string {
 		if _, ok := s.DNSRecords[id.Name]; ok {
 			return Join("dnsRecords", id.Name)
 		}
-		for _, name := range sortedKeys(s.Tunnels) {
-			for i, r := range s.Tunnels[name].Ingress {
-				if strings.EqualFold(r.Hostname, id.Name) {
-					return fmt.Sprintf("%s.ingress[%d].hostname", Join("tunnels", name), i)
-				}
-			}
+		if path := s.ingressPath(id.Name); path != "" {
+			return path
 		}
 	}
 	return Join(string(id.Kind)+"s", id.Name)
+}
+
+// ingressPath is where the hostname stands first in a tunnel that makes
+// records, "" where it does not.
+func (s *Spec) ingressPath(hostname string) string {
+	for _, name := range sortedKeys(s.Tunnels) {
+		for i, r := range s.Tunnels[name].Ingress {
+			if s.Tunnels[name].DNS && strings.EqualFold(r.Hostname, hostname) {
+				return fmt.Sprintf("%s.ingress[%d].hostname", Join("tunnels", name), i)
+			}
+		}
+	}
+	return ""
 }
 
 func ref(kind Kind, name string) ID {

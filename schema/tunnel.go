@@ -107,7 +107,7 @@ type Access struct {
 }
 
 // DefaultOriginRequest is what Cloudflare fills in (API: cfd_tunnel
-// configurations; facts of November 2026).
+// configurations, as of November 2026).
 func DefaultOriginRequest() OriginRequest {
 	return OriginRequest{
 		Access:                 &Access{},

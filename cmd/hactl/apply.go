@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,8 +93,28 @@ func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	targets, _ := f.ids()
-	return report(ctx, cmd, lp, round, outcome, targets)
+	targets, err := f.ids()
+	if err != nil {
+		return err
+	}
+	return report(ctx, cmd, lp, round, outcome, remaining(round.Plan, targets, len(args) == 1))
+}
+
+// remaining is what to look at after a run, nil for everything: the targets, or
+// what a saved plan is about, which may be a part only. What the plan deletes
+// is gone.
+func remaining(p *reconcile.Plan, targets []schema.ID, saved bool) []schema.ID {
+	deleted := map[schema.ID]bool{}
+	for _, s := range p.Steps {
+		deleted[s.ID] = s.Action == reconcile.Delete
+		if saved {
+			targets = append(targets, s.ID)
+		}
+	}
+	if targets == nil {
+		return nil
+	}
+	return slices.DeleteFunc(targets, func(id schema.ID) bool { return deleted[id] })
 }
 
 // saved reads a plan that diff saved and checks that it still fits.
@@ -146,9 +167,9 @@ func confirm(cmd *cobra.Command, p *reconcile.Plan, yes bool) error {
 		return errNoTerminal
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "Apply %s [y/N] ", strings.TrimSuffix(render.Summary(p), ".")+"?")
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return err
+	answer, err := readLine(cmd.Context(), in)
+	if err != nil {
+		return fmt.Errorf("%w; nothing was changed", err)
 	}
 	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
 		return errors.New("not confirmed; nothing was changed")
@@ -156,31 +177,62 @@ func confirm(cmd *cobra.Command, p *reconcile.Plan, yes bool) error {
 	return nil
 }
 
-// report says how it went, and reads again to see that nothing is left.
+// readLine reads a line; an interruption does not wait for it.
+func readLine(ctx context.Context, in io.Reader) (string, error) {
+	type line struct {
+		text string
+		err  error
+	}
+	lines := make(chan line, 1)
+	go func() {
+		text, err := bufio.NewReader(in).ReadString('\n')
+		lines <- line{text, err}
+	}()
+	select {
+	case l := <-lines:
+		if errors.Is(l.err, io.EOF) {
+			l.err = nil
+		}
+		return l.text, l.err
+	case <-ctx.Done():
+		return "", errors.New("interrupted")
+	}
+}
+
+// report says how it went, and reads again to see that nothing is left of the
+// targets, or at all where they are nil.
 func report(ctx context.Context, cmd *cobra.Command, lp *loop.Loop, round *loop.Round, o loop.Outcome, targets []schema.ID) error {
 	stderr := cmd.ErrOrStderr()
 	if len(round.Plan.Steps) > 0 {
+		// A replacement may have ended in a deletion, which is no step of the plan.
+		total := len(o.Done) + len(o.Failed) + len(o.Skipped) + len(o.Left)
 		fmt.Fprintf(stderr, "%d of %d steps done in %s; requests: %d.\n",
-			len(o.Done), len(round.Plan.Steps), o.Elapsed.Round(time.Millisecond), o.Requests)
+			len(o.Done), total, o.Elapsed.Round(time.Millisecond), o.Requests)
 	}
 	if !o.Complete() {
-		for _, group := range []struct {
-			what string
-			list []loop.Failure
-		}{{"failed", o.Failed}, {"skipped", o.Skipped}} {
-			for _, failure := range group.list {
-				fmt.Fprintf(stderr, "  %s %s: %v\n", group.what, failure.ID, failure.Err)
+		n := 0
+		list := func(how string, ids ...schema.ID) {
+			for _, id := range ids {
+				n++
+				fmt.Fprintf(stderr, "  left: %s (%s)\n", id, how)
 			}
 		}
-		for _, id := range o.Left {
-			fmt.Fprintf(stderr, "  left %s: interrupted\n", id)
+		for _, f := range o.Failed {
+			list("failed", f.ID)
 		}
-		return fmt.Errorf("%d steps are left; run apply again", len(o.Failed)+len(o.Skipped)+len(o.Left))
+		for _, f := range o.Skipped {
+			list(f.Err.Error(), f.ID)
+		}
+		list("interrupted", o.Left...)
+		return fmt.Errorf("left to do: %d; run apply again", n)
 	}
 	if len(round.Plan.Conflicts) > 0 {
 		return errors.New("all but the conflicts is done")
 	}
 	if len(o.Done) == 0 {
+		return nil
+	}
+	if targets != nil && len(targets) == 0 {
 		return nil
 	}
 	left, err := lp.Left(ctx, round, targets)

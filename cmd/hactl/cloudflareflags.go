@@ -46,10 +46,15 @@ func (f *edgeFlags) loop(account string, observer reconcile.Observer) (*loop.Loo
 	engine, err := cloudflare.New(cloudflare.Options{
 		Token: token, Account: account, BaseURL: os.Getenv("CLOUDFLARE_BASE_URL"), UserAgent: "hactl/" + version(),
 		Budget: f.budget, Secret: secret,
-		Waiting: func(d time.Duration) {
-			if observer != nil {
-				observer.Observe(reconcile.Event{Kind: reconcile.WaitForQuota, Elapsed: d})
+		Waiting: func(d time.Duration, asked bool) {
+			if observer == nil {
+				return
 			}
+			e := reconcile.Event{Kind: reconcile.WaitForBudget, Elapsed: d}
+			if asked {
+				e.Kind = reconcile.WaitForServer
+			}
+			observer.Observe(e)
 		},
 	})
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 // specFlags say where the specification is; every command that reads one has
 // them.
 type specFlags struct {
-	dir string
+	dir      string
+	dirGiven func() bool
 
 	repo, ref, path     string
 	tokenFile, username string
@@ -49,7 +50,7 @@ func (f *specFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.timeout, "fetch-timeout", time.Minute, "longest time for a fetch")
 	flags.Int64Var(&f.evalMemory, "eval-memory", limits.Memory>>20, "most memory an evaluation may take, in MiB")
 	flags.DurationVar(&f.evalTime, "eval-timeout", limits.Time, "longest time for an evaluation")
-	cmd.MarkFlagsMutuallyExclusive("dir", "repo")
+	f.dirGiven = func() bool { return cmd.Flags().Changed("dir") }
 	_ = cmd.MarkFlagDirname("dir")
 }
 
@@ -62,6 +63,9 @@ func (f *specFlags) source() (source.Source, error) {
 			}
 		}
 		return source.Directory(f.dir), nil
+	}
+	if f.dirGiven() {
+		return nil, errors.New("-C reads a directory and --repo a repository: pass one of them, and --path for a folder of the repository")
 	}
 	o := source.GitOptions{
 		URL: f.repo, Ref: f.ref, Path: f.path, TokenFile: f.tokenFile, Username: f.username,

@@ -20,14 +20,17 @@ const (
 // budget makes every request wait until it fits the window. It believes the
 // server's headers where they leave less than its own count.
 type budget struct {
-	now  func() time.Time
-	wait func(time.Duration) // told before each pause
+	now func() time.Time
+	// wait is told of each pause once, however many requests wait; asked
+	// says that the server wants it, not the budget.
+	wait func(pause time.Duration, asked bool)
 
 	mu      sync.Mutex
 	quota   int
 	sent    []time.Time // within the window, oldest first
 	blocked time.Time   // nothing is sent before
 	total   int
+	told    time.Time // the end of the pause last told of
 }
 
 // take waits until a request may be sent.
@@ -38,9 +41,11 @@ func (b *budget) take(ctx context.Context) error {
 		for len(b.sent) > 0 && now.Sub(b.sent[0]) >= budgetWindow {
 			b.sent = b.sent[1:]
 		}
-		pause := b.blocked.Sub(now)
+		pause, asked := b.blocked.Sub(now), true
 		if len(b.sent) >= b.quota {
-			pause = max(pause, budgetWindow-now.Sub(b.sent[0]))
+			if full := budgetWindow - now.Sub(b.sent[0]); full > pause {
+				pause, asked = full, false
+			}
 		}
 		if pause <= 0 {
 			b.sent = append(b.sent, now)
@@ -48,9 +53,12 @@ func (b *budget) take(ctx context.Context) error {
 			b.mu.Unlock()
 			return nil
 		}
+		until := now.Add(pause)
+		tell := b.wait != nil && until.Sub(b.told) > 100*time.Millisecond
+		b.told = until
 		b.mu.Unlock()
-		if b.wait != nil {
-			b.wait(pause)
+		if tell {
+			b.wait(pause, asked)
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err

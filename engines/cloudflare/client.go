@@ -29,8 +29,9 @@ type Options struct {
 	// Backoff is the first pause before a request is repeated; 0 means 200 ms.
 	// Each further pause is twice as long.
 	Backoff time.Duration
-	// Waiting is told before each pause that the budget or the server asks for.
-	Waiting func(time.Duration)
+	// Waiting is told before each pause; asked says that the server wants it,
+	// otherwise the budget is used up.
+	Waiting func(pause time.Duration, asked bool)
 	// Secret finds the value of a secret when it is needed.
 	Secret func(schema.SecretRef) (string, error)
 }

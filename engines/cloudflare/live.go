@@ -68,7 +68,7 @@ func (r *reading) nameThings() {
 		if n.IsDefaultNetwork {
 			r.names.defaultNetwork = reconcile.Handle(n.ID)
 		}
-		_, _, owned := r.owned(n.Comment, schema.ID{Kind: schema.KindNetwork, Name: n.Name})
+		_, owned := r.owned(n.Comment, schema.ID{Kind: schema.KindNetwork, Name: n.Name})
 		give(schema.KindNetwork, n.Name, n.ID, n.CreatedAt, owned)
 	}
 	for _, t := range r.tunnels {
@@ -81,19 +81,20 @@ func (r *reading) nameThings() {
 		}
 	}
 	for _, p := range r.pools {
-		_, _, owned := r.owned(p.Description, schema.ID{Kind: schema.KindPool, Name: p.Name})
+		_, owned := r.owned(p.Description, schema.ID{Kind: schema.KindPool, Name: p.Name})
 		give(schema.KindPool, p.Name, p.ID, p.CreatedOn, owned)
 	}
 }
 
-// owned splits an object's free text and tells whether its marker is this
-// stack's and names this very object: a copy under another name is not owned.
-func (r *reading) owned(text string, natural schema.ID) (user string, marker schema.Marker, owned bool) {
+// owned tells whether the marker in an object's free text is this stack's and
+// names this very object: a copy under another name is not owned. If so, user
+// is the text without it.
+func (r *reading) owned(text string, natural schema.ID) (user string, owned bool) {
 	user, marker, ok := schema.Unmark(text)
-	if !ok {
-		return text, schema.Marker{}, false
+	if !ok || !marker.Names(r.scope.Stack, natural) {
+		return text, false
 	}
-	return user, marker, marker.Names(r.scope.Stack, natural)
+	return user, true
 }
 
 func (r *reading) translation() *translation { return &translation{names: &r.names} }
@@ -109,7 +110,7 @@ func (r *reading) networkEntries() {
 		if n.DeletedAt != nil {
 			continue
 		}
-		user, _, owned := r.owned(n.Comment, schema.ID{Kind: schema.KindNetwork, Name: n.Name})
+		user, owned := r.owned(n.Comment, schema.ID{Kind: schema.KindNetwork, Name: n.Name})
 		r.add(n.object(user), n.ID, n.CreatedAt, owned, nil)
 	}
 }
@@ -178,7 +179,7 @@ func (r *reading) routeEntries() map[string]string {
 		}
 		t := r.translation()
 		o := w.object(t, "")
-		user, _, owned := r.owned(w.Comment, o.ID())
+		user, owned := r.owned(w.Comment, o.ID())
 		o.Comment = user
 		r.add(o, w.ID, w.CreatedAt, owned, t.refers)
 	}
@@ -200,7 +201,7 @@ func (r *reading) monitorEntries() {
 func (r *reading) poolEntries() {
 	for _, p := range r.pools {
 		t := r.translation()
-		user, _, owned := r.owned(p.Description, schema.ID{Kind: schema.KindPool, Name: p.Name})
+		user, owned := r.owned(p.Description, schema.ID{Kind: schema.KindPool, Name: p.Name})
 		r.add(p.object(t, user), p.ID, p.CreatedOn, owned, t.refers)
 	}
 }
@@ -216,14 +217,14 @@ func (r *reading) balancerEntries(vips map[string]string) {
 				w.Name = schema.ForeignRef(w.ID)
 			}
 		}
-		user, _, owned := r.owned(w.Description, schema.ID{Kind: schema.KindPrivateLoadBalancer, Name: w.Name})
+		user, owned := r.owned(w.Description, schema.ID{Kind: schema.KindPrivateLoadBalancer, Name: w.Name})
 		o := schema.PrivateLoadBalancer{Name: w.Name, Balancing: w.object(t, user), VIP: vips[w.ID]}
 		r.add(o, w.ID, w.CreatedOn, owned, t.refers)
 	}
 	for zone, balancers := range r.public {
 		for _, w := range balancers {
 			t := r.translation()
-			user, _, owned := r.owned(w.Description, schema.ID{Kind: schema.KindLoadBalancer, Name: strings.ToLower(w.Name)})
+			user, owned := r.owned(w.Description, schema.ID{Kind: schema.KindLoadBalancer, Name: strings.ToLower(w.Name)})
 			r.add(w.public(t, zone, user), w.ID, w.CreatedOn, owned, t.refers)
 		}
 	}

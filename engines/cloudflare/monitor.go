@@ -36,6 +36,9 @@ func (w wireMonitor) object(name, description string) schema.Monitor {
 		Timeout: schema.Seconds(w.Timeout), Retries: w.Retries, ConsecutiveUp: w.ConsecutiveUp,
 		ConsecutiveDown: w.ConsecutiveDown, Description: description,
 	}
+	if m.Type == "" {
+		m.Type = "http"
+	}
 	return normalizeMonitor(m)
 }
 
@@ -44,6 +47,9 @@ func (w wireMonitor) object(name, description string) schema.Monitor {
 func normalizeMonitor(m schema.Monitor) schema.Monitor {
 	m = m.WithDefaults()
 	m.Header = headers(m.Header)
+	if m.Type == "http" && m.Port == 80 || m.Type == "https" && m.Port == 443 {
+		m.Port = 0 // The same as leaving it out.
+	}
 	if !m.HTTP() {
 		m.Path, m.ExpectedCodes, m.ExpectedBody, m.Header = "", "", "", nil
 		m.FollowRedirects, m.AllowInsecure = false, false

@@ -3,6 +3,7 @@ package cloudflare
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -38,6 +39,26 @@ type snapshot struct {
 	configs  map[string]wireConfiguration
 }
 
+// nothing returns an error where no list of the account could be read: a
+// token that may read nothing, or an API that does not answer, is one error
+// and not a finding about every object.
+func (s *snapshot) nothing() error {
+	accounts := []schema.Kind{
+		schema.KindNetwork, schema.KindRoute, schema.KindMonitor, schema.KindPool, schema.KindPrivateLoadBalancer, schema.KindTunnel,
+	}
+	var first error
+	for _, kind := range accounts {
+		i := slices.IndexFunc(s.unknown, func(u reconcile.Unknown) bool { return u.Kind == kind && u.Name == "" })
+		if i < 0 {
+			return nil
+		}
+		if first == nil {
+			first = s.unknown[i].Err
+		}
+	}
+	return fmt.Errorf("nothing at Cloudflare could be read: %w", first)
+}
+
 func (s *snapshot) fail(kind schema.Kind, name, op string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,15 +78,8 @@ func (e *Engine) Read(ctx context.Context, scope reconcile.Scope) (reconcile.Liv
 	if err := ctx.Err(); err != nil {
 		return reconcile.Live{}, err
 	}
-	denied := 0
-	for _, u := range s.unknown {
-		if reconcile.ClassOf(u.Err) == reconcile.Denied && u.Name == "" {
-			denied++
-		}
-	}
-	// A token that may read nothing at all is an error, not a finding.
-	if denied >= len(e.Kinds())-2 {
-		return reconcile.Live{}, s.unknown[0].Err
+	if err := s.nothing(); err != nil {
+		return reconcile.Live{}, err
 	}
 	return s.live(scope), nil
 }

@@ -47,7 +47,7 @@ func (e *apiError) Error() string {
 	return fmt.Sprintf("%s (HTTP %d, code %d)", e.message, e.status, e.code)
 }
 
-// class sorts the API's answers (facts: errors).
+// class sorts the API's answers by their status and code.
 func (e *apiError) class() reconcile.Class {
 	switch {
 	case e.status == 0:

@@ -3,7 +3,6 @@ package loop
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -32,7 +31,8 @@ type Failure struct {
 func (o Outcome) Complete() bool { return len(o.Failed)+len(o.Skipped)+len(o.Left) == 0 }
 
 // Execute carries out the round's plan: every step as soon as the steps that
-// it needs have succeeded. A failure skips only what needs it. When ctx is
+// it needs have succeeded, deletions after everything else has ended. A
+// failure skips only what needs it. When ctx is
 // done no further step begins; requests under way are finished, within
 // grace, and then given up.
 //
@@ -41,7 +41,7 @@ func (l *Loop) Execute(ctx context.Context, round *Round, grace time.Duration) (
 	x := &execution{
 		loop: l, round: round, began: time.Now(), requests: l.requests(),
 		handles: round.Live.Handles(),
-		state:   map[schema.ID]state{},
+		ended:   map[schema.ID]bool{},
 		events:  make(chan finished),
 	}
 	if err := l.Journal.Save(round.Desired.Stack, x.pending()); err != nil {
@@ -58,15 +58,6 @@ func (l *Loop) Execute(ctx context.Context, round *Round, grace time.Duration) (
 	return x.outcome, l.Journal.Save(round.Desired.Stack, x.settled())
 }
 
-type state int
-
-const (
-	waiting state = iota
-	running
-	succeeded
-	failed
-)
-
 // execution is the state of one run; only run's goroutine touches it, but for
 // handles, which steps read.
 type execution struct {
@@ -75,9 +66,10 @@ type execution struct {
 	began    time.Time
 	requests int
 	outcome  Outcome
-	state    map[schema.ID]state
-	retire   []reconcile.Step // old objects of replacements, to be deleted
+	ended    map[schema.ID]bool // whether a step that has ended succeeded
+	retire   []reconcile.Step   // old objects of replacements, to be deleted
 	events   chan finished
+	total    int
 
 	mu      sync.Mutex
 	handles map[schema.ID]reconcile.Handle
@@ -92,83 +84,76 @@ type finished struct {
 	elapsed time.Duration
 }
 
+// run builds, then deletes what replacements have left, when all that referred
+// to it has been repointed, then what is no longer wanted.
 func (x *execution) run(ctx, working context.Context) {
-	steps := x.round.Plan.Steps
-	total, ended, active := len(steps), 0, 0
+	x.total = len(x.round.Plan.Steps)
+	build, tear := split(x.round.Plan.Steps)
+	x.phase(ctx, working, build)
+	x.phase(ctx, working, x.retire)
+	x.phase(ctx, working, tear)
+}
+
+func (x *execution) phase(ctx, working context.Context, steps []reconcile.Step) {
 	limit := x.loop.Concurrency
 	if limit == 0 {
 		limit = 16
 	}
-	queue := append([]reconcile.Step(nil), steps...)
-	for {
-		var rest []reconcile.Step
-		for _, s := range queue {
-			missing, ready := x.ready(s)
-			switch {
-			case missing != nil:
-				x.state[s.ID] = failed
-				ended++
-				x.outcome.Skipped = append(x.outcome.Skipped, Failure{s.ID, missing})
-				x.loop.observe(reconcile.Event{Kind: reconcile.StepSkipped, Step: s, Err: missing, Done: ended, Total: total})
-			case ready && active < limit && ctx.Err() == nil:
-				x.state[s.ID] = running
-				active++
-				x.loop.observe(reconcile.Event{Kind: reconcile.StepStarted, Step: s, Done: ended, Total: total})
-				go x.step(working, s)
-			default:
-				rest = append(rest, s)
+	s := newSchedule(steps, x.ended)
+	for active := 0; ; {
+		x.skip(s)
+		for active < limit && ctx.Err() == nil {
+			step, ok := s.next()
+			if !ok {
+				break
 			}
+			active++
+			x.observe(reconcile.Event{Kind: reconcile.StepStarted, Step: step})
+			go x.step(working, step)
 		}
-		queue = rest
 		if active == 0 {
-			if ctx.Err() == nil && len(x.retire) > 0 {
-				// What referred to the old objects has been repointed.
-				queue, x.retire = append(queue, x.retire...), nil
-				continue
-			}
 			break
 		}
 		f := <-x.events
 		active--
-		ended++
-		x.finish(f, ended, total)
+		x.finish(f)
+		s.end(f.step.ID, f.err == nil)
 	}
-	for _, s := range append(queue, x.retire...) {
-		x.outcome.Left = append(x.outcome.Left, s.ID)
-		x.loop.observe(reconcile.Event{Kind: reconcile.StepAborted, Step: s, Done: ended, Total: total})
+	for _, step := range s.left() {
+		x.outcome.Left = append(x.outcome.Left, step.ID)
+		x.observe(reconcile.Event{Kind: reconcile.StepAborted, Step: step})
 	}
 }
 
-// ready tells whether a step can begin, or, with an error, that it never can.
-func (x *execution) ready(s reconcile.Step) (missing error, ready bool) {
-	ready = true
-	for _, n := range s.Needs {
-		switch x.state[n] {
-		case failed:
-			return fmt.Errorf("it needs %s", n), false
-		case succeeded:
-		default:
-			ready = false
-		}
-	}
-	return nil, ready
+// observe tells of an event and of how far the run has come.
+func (x *execution) observe(e reconcile.Event) {
+	e.Done = len(x.outcome.Done) + len(x.outcome.Failed) + len(x.outcome.Skipped)
+	e.Total = x.total
+	x.loop.observe(e)
 }
 
-func (x *execution) finish(f finished, ended, total int) {
-	event := reconcile.Event{Kind: reconcile.StepDone, Step: f.step, Err: f.err, Elapsed: f.elapsed, Done: ended, Total: total}
+func (x *execution) skip(s *schedule) {
+	for _, f := range s.skipped() {
+		x.ended[f.step.ID] = false
+		x.outcome.Skipped = append(x.outcome.Skipped, Failure{f.step.ID, f.err})
+		x.observe(reconcile.Event{Kind: reconcile.StepSkipped, Step: f.step, Err: f.err})
+	}
+}
+
+func (x *execution) finish(f finished) {
+	x.ended[f.step.ID] = f.err == nil
+	event := reconcile.Event{Kind: reconcile.StepDone, Step: f.step, Err: f.err, Elapsed: f.elapsed}
 	if f.err != nil {
-		x.state[f.step.ID] = failed
-		x.outcome.Failed = append(x.outcome.Failed, Failure{f.step.ID, f.err})
 		event.Kind = reconcile.StepFailed
-		x.loop.observe(event)
-		return
+		x.outcome.Failed = append(x.outcome.Failed, Failure{f.step.ID, f.err})
+	} else {
+		x.outcome.Done = append(x.outcome.Done, f.step.ID)
 	}
-	x.state[f.step.ID] = succeeded
-	x.outcome.Done = append(x.outcome.Done, f.step.ID)
-	if f.step.Action == reconcile.Replace && !f.swapped {
+	if f.err == nil && f.step.Action == reconcile.Replace && !f.swapped {
 		x.retire = append(x.retire, x.retirement(f.step))
+		x.total++
 	}
-	x.loop.observe(event)
+	x.observe(event)
 }
 
 // retirement deletes the old object of a replacement after everything that
@@ -181,7 +166,7 @@ func (x *execution) retirement(s reconcile.Step) reconcile.Step {
 	d := reconcile.Step{ID: old, Action: reconcile.Delete, Handle: s.Handle, Reason: "replaced"}
 	for _, other := range x.round.Plan.Steps {
 		for _, n := range other.Needs {
-			if n == s.ID {
+			if n == s.ID && other.Action != reconcile.Delete {
 				d.Needs = append(d.Needs, other.ID)
 			}
 		}
@@ -239,73 +224,4 @@ func (x *execution) resolve(id schema.ID) (reconcile.Handle, bool) {
 	defer x.mu.Unlock()
 	h, ok := x.handles[id]
 	return h, ok
-}
-
-// pending is the journal with the creations that are about to begin.
-func (x *execution) pending() reconcile.Journal {
-	j := x.round.Journal
-	j.Zones = x.zones()
-	for _, s := range x.round.Plan.Steps {
-		if s.Action == reconcile.Create && s.ID.Kind == schema.KindTunnel {
-			j.Pending = append(j.Pending, s.ID)
-		}
-	}
-	return j
-}
-
-// settled is the journal after the run.
-func (x *execution) settled() reconcile.Journal {
-	j := reconcile.Journal{
-		Revision: x.round.Journal.Revision, Zones: x.zones(), Owned: map[schema.ID]reconcile.Handle{},
-		Protected: x.round.Journal.Protected,
-	}
-	owned := map[schema.ID]bool{}
-	for _, e := range x.round.Live.Entries {
-		if e.Owned && e.Object.ID().Kind == schema.KindTunnel {
-			owned[e.Object.ID()] = true
-		}
-	}
-	for _, s := range x.round.Plan.Steps {
-		if s.ID.Kind != schema.KindTunnel {
-			continue
-		}
-		switch {
-		case s.Action == reconcile.Delete && x.state[s.ID] == succeeded:
-			delete(owned, s.ID)
-		case s.Action == reconcile.Create && x.state[s.ID] == succeeded:
-			owned[s.ID] = true
-		case s.Action == reconcile.Create:
-			// It may exist all the same.
-			j.Pending = append(j.Pending, s.ID)
-		}
-	}
-	for id := range owned {
-		if h, ok := x.handles[id]; ok {
-			j.Owned[id] = h
-		}
-	}
-	if x.outcome.Complete() {
-		j.Revision, j.Protected = x.round.Desired.Revision, nil
-		for id, o := range x.round.Desired.Objects {
-			if o.Protected() {
-				j.Protected = append(j.Protected, id)
-			}
-		}
-	}
-	return j
-}
-
-// zones are those that hold wanted objects, and those that held owned ones.
-func (x *execution) zones() []string {
-	found := map[string]bool{}
-	for _, o := range x.round.Desired.Objects {
-		found[zoneOf(o)] = true
-	}
-	for _, e := range x.round.Live.Entries {
-		if e.Owned {
-			found[zoneOf(e.Object)] = true
-		}
-	}
-	delete(found, "")
-	return sortedStrings(found)
 }

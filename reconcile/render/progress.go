@@ -44,13 +44,15 @@ func (p *Progress) Observe(e reconcile.Event) {
 		}
 		p.line("%s %s %s", counter, verb[1], e.Step.ID)
 	case reconcile.StepFailed:
-		p.line("%s %s %v", counter, p.Style.paint(red, "failed"), e.Err)
+		p.line("%s %s %s", counter, p.Style.paint(red, "failed"), clean(fmt.Sprint(e.Err)))
 	case reconcile.StepSkipped:
-		p.line("%s %s %s: %v", counter, p.Style.paint(yellow, "skipped"), e.Step.ID, e.Err)
+		p.line("%s %s %s: %s", counter, p.Style.paint(yellow, "skipped"), e.Step.ID, clean(fmt.Sprint(e.Err)))
 	case reconcile.StepAborted:
 		p.line("%s %s %s: interrupted", counter, p.Style.paint(yellow, "left"), e.Step.ID)
-	case reconcile.WaitForQuota:
+	case reconcile.WaitForBudget:
 		p.line("waiting %s: the request budget is used up", e.Elapsed.Round(time.Second))
+	case reconcile.WaitForServer:
+		p.line("waiting %s: Cloudflare asks to", e.Elapsed.Round(time.Second))
 	}
 }
 
@@ -77,5 +79,5 @@ func (p *Progress) status(format string, args ...any) {
 
 func (p *Progress) line(format string, args ...any) {
 	p.clear()
-	_, _ = fmt.Fprintf(p.W, format+"\n", args...)
+	_, _ = fmt.Fprintln(p.W, fmt.Sprintf(format, args...))
 }

@@ -85,9 +85,9 @@ func Text(w io.Writer, p *reconcile.Plan, style Style) error {
 		for _, v := range p.Violations {
 			subject := ""
 			if v.ID != (schema.ID{}) {
-				subject = v.ID.String() + " "
+				subject = clean(v.ID.String()) + " "
 			}
-			fmt.Fprintf(&b, "  %s %s%s (--allow %s)\n", style.paint(red, "!"), subject, v.Message, v.Rule)
+			fmt.Fprintf(&b, "  %s %s%s (--allow %s)\n", style.paint(red, "!"), subject, clean(v.Message), v.Rule)
 		}
 		b.WriteString("\n")
 	}
@@ -103,16 +103,16 @@ func findings(b *strings.Builder, heading, color string, list []reconcile.Findin
 	}
 	b.WriteString(style.paint(bold, heading) + "\n")
 	for _, f := range list {
-		fmt.Fprintf(b, "  %s %s %s\n", style.paint(color, "!"), f.ID, f.Message)
+		fmt.Fprintf(b, "  %s %s %s\n", style.paint(color, "!"), clean(f.ID.String()), clean(f.Message))
 	}
 	b.WriteString("\n")
 }
 
 func step(b *strings.Builder, s reconcile.Step, style Style) {
 	mark, color := sign(s.Action)
-	fmt.Fprintf(b, "  %s %s", style.paint(color, mark), style.paint(color, s.ID.Name))
+	fmt.Fprintf(b, "  %s %s", style.paint(color, mark), style.paint(color, clean(s.ID.Name)))
 	if s.Reason != "" {
-		b.WriteString(style.paint(dim, "  ("+s.Reason+")"))
+		b.WriteString(style.paint(dim, "  ("+clean(s.Reason)+")"))
 	}
 	b.WriteString("\n")
 	for _, f := range s.Fields {
@@ -122,6 +122,7 @@ func step(b *strings.Builder, s reconcile.Step, style Style) {
 
 func field(b *strings.Builder, a reconcile.Action, f reconcile.FieldChange, style Style) {
 	const indent = "      "
+	f.Path = clean(f.Path)
 	switch {
 	case a == reconcile.Create:
 		fmt.Fprintf(b, "%s%s: %s\n", indent, f.Path, lines(f.After, indent))
@@ -129,6 +130,9 @@ func field(b *strings.Builder, a reconcile.Action, f reconcile.FieldChange, styl
 		fmt.Fprintf(b, "%s%s %s: %s\n", indent, style.paint(green, "+"), f.Path, lines(f.After, indent))
 	case f.After == nil:
 		fmt.Fprintf(b, "%s%s %s: %s\n", indent, style.paint(red, "-"), f.Path, lines(f.Before, indent))
+	case len(indent)+len(f.Path)+len(value(f.Before))+len(value(f.After)) > width:
+		fmt.Fprintf(b, "%s%s %s:\n%s    %s %s\n%s    %s %s\n", indent, style.paint(yellow, "~"), f.Path,
+			indent, style.paint(red, "-"), lines(f.Before, indent+"    "), indent, style.paint(green, "+"), lines(f.After, indent+"    "))
 	default:
 		fmt.Fprintf(b, "%s%s %s: %s %s %s\n", indent, style.paint(yellow, "~"), f.Path,
 			lines(f.Before, indent), style.paint(dim, "→"), lines(f.After, indent))
@@ -158,7 +162,11 @@ func Summary(p *reconcile.Plan) string {
 		text += fmt.Sprintf("; %d refused", n)
 	}
 	if s.Requests > 0 {
-		text += fmt.Sprintf(" (read with %d requests)", s.Requests)
+		plural := "s"
+		if s.Requests == 1 {
+			plural = ""
+		}
+		text += fmt.Sprintf(" (read with %d request%s)", s.Requests, plural)
 	}
 	return text + "."
 }

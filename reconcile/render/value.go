@@ -2,10 +2,12 @@ package render
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/hactl/hactl/schema"
 )
@@ -48,6 +50,26 @@ func value(v any) string {
 		return "?"
 	}
 	return string(b)
+}
+
+// clean keeps control characters, which messages of servers and names may
+// hold, from terminals and from breaking a line.
+func clean(s string) string {
+	if !strings.ContainsFunc(s, unicode.IsControl) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\n' || r == '\t':
+			b.WriteByte(' ')
+		case unicode.IsControl(r):
+			fmt.Fprintf(&b, "\\x%02x", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // lines prints a value, a list over several lines where it is long.

@@ -14,7 +14,6 @@ import (
 	"cuelang.org/go/cue/cuecontext"
 	cueerrors "cuelang.org/go/cue/errors"
 	cueload "cuelang.org/go/cue/load"
-	"cuelang.org/go/cue/token"
 	"cuelang.org/go/mod/modfile"
 	"cuelang.org/go/mod/module"
 
@@ -53,6 +52,7 @@ type evaluation struct {
 	placed   map[string]int // index of each path in answer.Places
 	answer   answer
 	problems map[problem]bool
+	hints    map[string]string // words by a definition's source
 }
 
 // evaluate runs CUE on a request.
@@ -61,6 +61,10 @@ func evaluate(r request) answer {
 	files := fstest.MapFS{}
 	for name, content := range r.Files {
 		files[name] = &fstest.MapFile{Data: []byte(content), Mode: 0o444}
+	}
+	if !e.parse(r) {
+		e.answer.Fatal = true
+		return e.answer
 	}
 	user := cueload.Instances([]string{"."}, &cueload.Config{
 		FS: files, Dir: path.Join("/", r.Dir), FromFSPath: e.display, Registry: noRegistry{}, Env: []string{},
@@ -79,7 +83,21 @@ func evaluate(r request) answer {
 
 // fatal ends the evaluation with what is wrong with the package as a whole.
 func (e *evaluation) fatal(err error) answer {
-	e.report(err, "", cue.Value{}, cue.Value{})
+	for i, ce := range cueerrors.Errors(err) {
+		if i > 0 && strings.HasPrefix(words(ce), "imported and not used") {
+			continue // What is wrong with the import has been said.
+		}
+		single := []cueerrors.Error{ce}
+		at := ""
+		if message, _ := ce.Msg(); message != importFailed {
+			at = joinAll("", ce.Path())
+		}
+		place := e.where(single, at, cue.Value{})
+		if place.File == "" && len(e.answer.Files) > 0 {
+			place.File = e.answer.Files[0]
+		}
+		e.add(at, place, e.verbatim(single))
+	}
 	e.answer.Fatal = true
 	return e.answer
 }
@@ -107,13 +125,13 @@ func (e *evaluation) spec(user cue.Value) {
 		}
 		fmt.Fprintf(&out, "%q:%s", name, value)
 	}
-	if err := user.Err(); err != nil && len(cueerrors.Errors(err)[0].Path()) == 0 {
-		e.report(err, "", user, cue.Value{})
-	}
 	iterator, err := user.Fields()
 	if err != nil {
 		e.fatal(err)
 		return
+	}
+	if err := user.Err(); err != nil && len(cueerrors.Errors(err)[0].Path()) == 0 {
+		e.report(err, "", user, cue.Value{})
 	}
 	if !user.LookupPath(cue.ParsePath("plan")).Exists() {
 		field("plan", []byte(`"standard"`))
@@ -135,13 +153,27 @@ func (e *evaluation) spec(user cue.Value) {
 	}
 	out.WriteString("}")
 	e.answer.Spec = []byte(out.String())
+	e.answer.Problems = withoutEchoes(e.answer.Problems)
+}
+
+// withoutEchoes drops problems of the package as a whole that stand at a
+// field too.
+func withoutEchoes(problems []problem) []problem {
+	placed := map[problem]bool{}
+	for _, p := range problems {
+		if p.Path != "" {
+			p.Path = ""
+			placed[p] = true
+		}
+	}
+	return slices.DeleteFunc(problems, func(p problem) bool { return placed[p] })
 }
 
 // unknown reports a field of the package that is no field of a specification.
 func (e *evaluation) unknown(name string, value cue.Value) {
 	names := slices.Sorted(maps.Keys(collections))
 	names = append(names, slices.Sorted(maps.Keys(scalars))...)
-	e.add(name, e.position(name, value), "field not allowed; allowed are "+strings.Join(names, ", "))
+	e.add(name, e.position(name, value), unknownField(name, names))
 }
 
 // collection evaluates a map of named objects into JSON.
@@ -149,6 +181,11 @@ func (e *evaluation) collection(name string, value cue.Value, key, definition st
 	out := []byte{'{'}
 	iterator, err := value.Fields()
 	if err != nil {
+		e.answer.Broken = append(e.answer.Broken, name)
+		if value.Err() == nil && value.IsConcrete() {
+			e.add(name, e.where(nil, name, value), shorten(fmt.Sprint(value), longestValue)+" is not allowed here; want a struct: {name: {…}}")
+			return []byte("{}")
+		}
 		e.report(err, name, value, cue.Value{})
 		return []byte("{}")
 	}
@@ -157,7 +194,7 @@ func (e *evaluation) collection(name string, value cue.Value, key, definition st
 		label := iterator.Selector().Unquoted()
 		at := schema.Join(name, label)
 		if err := keys.Unify(e.ctx.Encode(label)).Err(); err != nil {
-			e.add(at, e.position(at, iterator.Value()), fmt.Sprintf("%q is no name here; allowed: %s", label, e.describe(keys)))
+			e.add(at, e.position(at, iterator.Value()), noName(label, e.describe(keys)))
 			e.answer.Broken = append(e.answer.Broken, at)
 			continue
 		}
@@ -215,14 +252,6 @@ func (e *evaluation) position(at string, value cue.Value) schema.Pos {
 	return pos(value.Pos())
 }
 
-func pos(p token.Pos) schema.Pos {
-	if !p.IsValid() {
-		return schema.Pos{}
-	}
-	q := p.Position()
-	return schema.Pos{File: q.Filename, Line: q.Line, Column: q.Column}
-}
-
 func (e *evaluation) add(at string, p schema.Pos, message string) {
 	found := problem{Path: at, Message: message, File: p.File, Line: p.Line, Column: p.Column}
 	if !e.problems[found] {
@@ -231,11 +260,13 @@ func (e *evaluation) add(at string, p schema.Pos, message string) {
 	}
 }
 
+const nothingFetched = "hactl fetches no CUE modules: keep the package in this repository"
+
 // noRegistry refuses every module: nothing is ever fetched.
 type noRegistry struct{}
 
 func (noRegistry) refuse(m string) error {
-	return fmt.Errorf("%s: hactl fetches no CUE modules: keep the package in this repository", m)
+	return fmt.Errorf("%s: %s", m, nothingFetched)
 }
 
 func (r noRegistry) ModFile(_ context.Context, m module.Version) (*modfile.File, error) {

@@ -12,7 +12,7 @@ import (
 // Format returns the canonical form of a CUE file. Errors begin with the
 // file's name, line and column.
 func Format(name string, source []byte) ([]byte, error) {
-	f, err := parser.ParseFile(name, source, parser.ParseComments)
+	f, err := parser.ParseFile(name, source, parser.ParseComments, parser.AllErrors)
 	if err != nil {
 		var lines []string
 		for _, e := range cueerrors.Errors(err) {

@@ -12,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hactl/hactl/schema"
@@ -175,6 +176,13 @@ func evaluateInChild(ctx context.Context, files Files, limits Limits) (answer, e
 	if err != nil {
 		return answer{}, err
 	}
+	where := r.Dir
+	if files.Name != nil {
+		where = files.Name(r.Dir)
+	}
+	if p := noFiles(r, where); p != nil {
+		return answer{}, &Invalid{[]schema.Problem{*p}}
+	}
 	input, err := json.Marshal(r)
 	if err != nil {
 		return answer{}, fmt.Errorf("pass the specification on: %w", err)
@@ -190,16 +198,12 @@ func evaluateInChild(ctx context.Context, files Files, limits Limits) (answer, e
 	var output, complaint bytes.Buffer
 	child.Stdout, child.Stderr = &output, &complaint
 	err = child.Run()
-	where := r.Dir
-	if files.Name != nil {
-		where = files.Name(r.Dir)
-	}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return answer{}, fmt.Errorf("%s: evaluation took longer than %s: look for a comprehension or list.Range that produces millions of values", where, limits.Time)
 	case ctx.Err() != nil:
 		return answer{}, ctx.Err()
-	case err != nil && (child.ProcessState.ExitCode() == exitMemory || strings.Contains(complaint.String(), "out of memory")):
+	case err != nil && diedOfMemory(child.ProcessState, complaint.String(), limits.Memory):
 		return answer{}, fmt.Errorf("%s: evaluation needs more than %d MiB of memory: look for a comprehension or list.Range that produces millions of values", where, limits.Memory>>20)
 	case err != nil:
 		return answer{}, fmt.Errorf("%s: evaluate: %w: %s", where, err, firstLine(complaint.String()))
@@ -211,10 +215,23 @@ func evaluateInChild(ctx context.Context, files Files, limits Limits) (answer, e
 	return a, nil
 }
 
+// diedOfMemory tells whether the child ended because of its memory limit. A
+// runtime that is refused memory by the kernel ends in several ways, one of
+// them a segmentation fault; how much it had by then tells that from a bug.
+func diedOfMemory(state *os.ProcessState, complaint string, limit int64) bool {
+	if state == nil {
+		return false
+	}
+	used, ok := state.SysUsage().(*syscall.Rusage)
+	return state.ExitCode() == exitMemory ||
+		strings.Contains(complaint, "out of memory") || strings.Contains(complaint, "cannot allocate memory") ||
+		ok && used.Maxrss*1024 > limit/4*3
+}
+
 // evaluatorEnvironment keeps secrets of this process from the child.
 func evaluatorEnvironment() []string {
 	var kept []string
-	for _, name := range []string{"GOCOVERDIR", "GOTRACEBACK", "TMPDIR"} {
+	for _, name := range []string{"GOCOVERDIR", "GORACE", "GOTRACEBACK", "TMPDIR"} {
 		if value, ok := os.LookupEnv(name); ok {
 			kept = append(kept, name+"="+value)
 		}

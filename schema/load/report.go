@@ -1,7 +1,9 @@
 package load
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,21 +13,6 @@ import (
 
 	"github.com/hactl/hactl/schema"
 )
-
-// hints say in words what a definition's pattern allows.
-var hints = map[string]string{
-	"#Duration":  `a number with its unit, such as "30s" or "5m"`,
-	"#Name":      "up to 64 letters, digits, _ and -",
-	"#ShortName": "up to 64 letters, digits, _, . and -",
-	"#Hostname":  `a DNS name, such as "www.example.com"`,
-	"#Ref":       `the name of an object of this specification, or "id:" and the id of one at Cloudflare`,
-	"#StackName": "up to 20 lower-case letters, digits and -",
-	"#IP":        `an IP address, such as "192.0.2.1"`,
-	"#Prefix":    `an address with its prefix length, such as "192.0.2.0/24"`,
-	"#Account":   "the account id of 32 hexadecimal digits",
-	"#Service":   `a URL such as "https://192.0.2.1:8443" (http, https, tcp, ssh, rdp, smb, unix:/path), "http_status:404", hello_world, bastion, socks-proxy`,
-	"#Codes":     `a string such as "200", "2xx" or "200-299,301"`,
-}
 
 // report turns CUE's errors about the value at a path into problems: one for
 // each path below it, at the user's own lines, in the words of the schema.
@@ -82,6 +69,8 @@ func (e *evaluation) explain(errs []cueerrors.Error, given cue.Value, relative [
 		return "required: " + allowed
 	case strings.Contains(text, "incompatible list lengths"):
 		return "want at least one element"
+	case strings.Contains(text, "incomplete value") && allowed != "":
+		return "has no value of its own; want " + allowed
 	case !given.Exists() || given.Err() != nil || !given.IsConcrete():
 		return ""
 	case allowed == "":
@@ -89,7 +78,7 @@ func (e *evaluation) explain(errs []cueerrors.Error, given cue.Value, relative [
 	case given.IncompleteKind() == cue.StructKind || given.IncompleteKind() == cue.ListKind:
 		return "want " + allowed
 	}
-	return fmt.Sprintf("%v is not allowed here; allowed: %s", given, allowed)
+	return fmt.Sprintf("%s is not allowed here; allowed: %s", shorten(fmt.Sprint(given), longestValue), allowed)
 }
 
 // notAllowed offers the names that the definition has.
@@ -97,34 +86,47 @@ func (e *evaluation) notAllowed(relative []string, definition cue.Value) string 
 	if len(relative) == 0 {
 		return ""
 	}
+	parent, name := follow(definition, relative[:len(relative)-1]), unquote(relative[len(relative)-1])
 	var names []string
-	if iterator, err := follow(definition, relative[:len(relative)-1]).Fields(cue.Optional(true)); err == nil {
+	if iterator, err := parent.Fields(cue.Optional(true)); err == nil {
 		for iterator.Next() {
 			names = append(names, iterator.Selector().Unquoted())
 		}
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		return "not a valid name here"
+		return noName(name, e.keys(parent))
+	}
+	return unknownField(name, names)
+}
+
+// unknownField says which fields there are, or which one was meant.
+func unknownField(name string, names []string) string {
+	if meant := schema.Nearest(name, names); meant != "" {
+		return fmt.Sprintf("field not allowed; did you mean %s?", meant)
 	}
 	return "field not allowed; allowed are " + strings.Join(names, ", ")
+}
+
+// noName says which names there can be.
+func noName(name, allowed string) string {
+	if allowed == "" {
+		return fmt.Sprintf("%s is no name here", strconv.Quote(name))
+	}
+	return fmt.Sprintf("%s is no name here; allowed: %s", strconv.Quote(name), allowed)
 }
 
 // verbatim is what CUE says, without doubles and headings.
 func (e *evaluation) verbatim(errs []cueerrors.Error) string {
 	var lines []string
 	for _, ce := range errs {
-		format, args := ce.Msg()
-		line := fmt.Sprintf(format, args...)
-		if strings.Contains(line, "errors in empty disjunction") || slices.Contains(lines, line) {
+		line := words(ce)
+		if strings.Contains(line, "errors in empty disjunction") || line == "" || slices.Contains(lines, line) {
 			continue
-		}
-		if len(line) > 300 {
-			line = line[:300] + "…"
 		}
 		var places []string
 		for _, p := range ce.InputPositions() {
-			if q := pos(p); q.File != "" && !strings.HasPrefix(q.File, "/"+schemaDir+"/") && !slices.Contains(places, q.String()) {
+			if q := pos(p); q.File != "" && !ours(q) && !slices.Contains(places, q.String()) {
 				places = append(places, q.String())
 			}
 		}
@@ -133,15 +135,77 @@ func (e *evaluation) verbatim(errs []cueerrors.Error) string {
 		}
 		lines = append(lines, line)
 	}
+	if len(lines) == 0 {
+		return "cannot be evaluated"
+	}
 	return strings.Join(lines, "; ")
 }
+
+var (
+	// packageSuffix is how CUE marks hidden fields: "_x(:edge)".
+	packageSuffix = regexp.MustCompile(`(\b_\w+)\(:\w+\)`)
+	// leadingPlace is a position that CUE repeats within a message.
+	leadingPlace = regexp.MustCompile(`^[^ ]+:[0-9]+:[0-9]+: `)
+)
+
+// The most characters of a message of CUE's, and of a value in a message.
+const (
+	longestMessage = 300
+	longestValue   = 80
+)
+
+// words is one error of CUE's without positions and inner names.
+func words(ce cueerrors.Error) string {
+	format, args := ce.Msg()
+	line := fmt.Sprintf(format, args...)
+	if line == importFailed {
+		line = importFailure(ce)
+	}
+	switch line {
+	case "":
+		line = ce.Error()
+	case "structural cycle":
+		line += ": it contains itself without end"
+	}
+	return shorten(packageSuffix.ReplaceAllString(line, "$1"), longestMessage)
+}
+
+// importFailed is how CUE begins what an import has come to.
+const importFailed = "import failed"
+
+// importFailure finds the cause at the bottom of a failed import.
+func importFailure(err error) string {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	line := err.Error()
+	for strings.HasPrefix(line, importFailed+": ") {
+		line = strings.TrimPrefix(line, importFailed+": ")
+	}
+	line = leadingPlace.ReplaceAllString(line, "")
+	if strings.Contains(line, "no cue.mod/module.cue") {
+		line = "this tree is no CUE module (it has no cue.mod/module.cue), so there is nothing to import but CUE's standard library; " + nothingFetched
+	}
+	return "import: " + line
+}
+
+// shorten keeps a message readable.
+func shorten(s string, most int) string {
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}
+
+// ours tells whether a position lies in the schema.
+func ours(p schema.Pos) bool { return strings.HasPrefix(p.File, "/"+schemaDir+"/") }
 
 // where finds the user's line: CUE's own position if it lies in the user's
 // files, else where the field or its nearest parent was written.
 func (e *evaluation) where(errs []cueerrors.Error, at string, value cue.Value) schema.Pos {
 	for _, ce := range errs {
 		for _, p := range append(slices.Clip(ce.InputPositions()), ce.Position()) {
-			if q := pos(p); q.File != "" && !strings.HasPrefix(q.File, "/"+schemaDir+"/") {
+			if q := pos(p); q.File != "" && !ours(q) {
 				return q
 			}
 		}
@@ -152,7 +216,10 @@ func (e *evaluation) where(errs []cueerrors.Error, at string, value cue.Value) s
 			return schema.Pos{File: e.answer.Files[found.File], Line: found.Line, Column: found.Column}
 		}
 	}
-	return pos(value.Pos())
+	if p := pos(value.Pos()); !ours(p) {
+		return p
+	}
+	return schema.Pos{}
 }
 
 func text(errs []cueerrors.Error) string {
@@ -162,86 +229,6 @@ func text(errs []cueerrors.Error) string {
 		fmt.Fprintf(&b, format+"\n", args...)
 	}
 	return b.String()
-}
-
-// describe lists what a definition allows: the members of an enumeration, a
-// pattern in words, bounds as CUE writes them.
-func (e *evaluation) describe(v cue.Value) string {
-	if !v.Exists() {
-		return ""
-	}
-	source := fmt.Sprint(v)
-	for name, hint := range hints {
-		if source == fmt.Sprint(e.lookup(name)) {
-			return hint
-		}
-	}
-	switch v.IncompleteKind() {
-	case cue.StructKind:
-		return "a struct: {…}"
-	case cue.ListKind:
-		return "a list: […]"
-	}
-	if op, args := v.Expr(); op == cue.OrOp {
-		var members []string
-		for _, arg := range args {
-			if m := e.describe(arg); m != "" && !slices.Contains(members, m) {
-				members = append(members, m)
-			}
-		}
-		return withoutSubsumed(members)
-	}
-	_, bounds, found := strings.Cut(source, " | ")
-	if found && strings.HasPrefix(source, "*") {
-		return bounds
-	}
-	return strings.ReplaceAll(source, " | ", ", ")
-}
-
-// withoutSubsumed drops a default that the rest of a disjunction covers: in
-// "true|bool" or `"60s"|#Duration` only the general one says something.
-func withoutSubsumed(members []string) string {
-	general := slices.ContainsFunc(members, func(m string) bool { return !strings.HasPrefix(m, `"`) })
-	if general && len(members) == 2 {
-		for i, m := range members {
-			_, err := strconv.ParseFloat(m, 64)
-			if strings.HasPrefix(m, `"`) && m != `"auto"` || err == nil || m == "true" || m == "false" {
-				return members[1-i]
-			}
-		}
-	}
-	return strings.Join(members, ", ")
-}
-
-// find looks a path up in the user's value.
-func find(v cue.Value, elements []string) cue.Value {
-	for _, element := range elements {
-		if i, err := strconv.Atoi(element); err == nil && v.IncompleteKind() == cue.ListKind {
-			v = v.LookupPath(cue.MakePath(cue.Index(i)))
-			continue
-		}
-		v = v.LookupPath(cue.MakePath(cue.Str(unquote(element))))
-	}
-	return v
-}
-
-// follow looks a path up in a definition, through optional fields, patterns
-// and lists.
-func follow(v cue.Value, elements []string) cue.Value {
-	for _, element := range elements {
-		var next cue.Value
-		selectors := []cue.Selector{cue.Str(unquote(element)), cue.Str(unquote(element)).Optional(), cue.AnyString}
-		if _, err := strconv.Atoi(element); err == nil && v.IncompleteKind() == cue.ListKind {
-			selectors = []cue.Selector{cue.AnyIndex}
-		}
-		for _, s := range selectors {
-			if next = v.LookupPath(cue.MakePath(s)); next.Exists() {
-				break
-			}
-		}
-		v = next
-	}
-	return v
 }
 
 // unknownFields reports fields of the user's that the definition does not

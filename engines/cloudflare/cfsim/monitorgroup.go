@@ -49,7 +49,7 @@ func (s *Server) listMonitorGroups(*call) (reply, error) {
 	return unpaged(parts)
 }
 
-// readMonitorGroup: a member that does not exist is answered 412 (facts; its code is UNVERIFIED).
+// readMonitorGroup: a member that does not exist is answered 412 (its code is UNVERIFIED).
 func (s *Server) readMonitorGroup(c *call) (object, error) {
 	in, err := c.read(s.shapes.monitorGroup, false)
 	if err != nil {

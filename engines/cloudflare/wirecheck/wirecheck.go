@@ -148,7 +148,7 @@ func (c *Checker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	r.Body = io.NopCloser(bytes.NewReader(sent))
 	tee := &tee{ResponseWriter: w, status: http.StatusOK}
-	c.next.ServeHTTP(tee, r) // an abort passes through and leaves the answer unchecked
+	c.next.ServeHTTP(tee, r)      // an abort passes through and leaves the answer unchecked
 	if r.Context().Err() == nil { // Else the client has gone and nothing was written.
 		c.report(at, fmt.Sprintf("response %d", tee.status), c.response(in, tee))
 	}

@@ -1,0 +1,40 @@
+# hactl: `make test` is what the README and CI run.
+
+GO ?= go
+FUZZTIME ?= 5s
+FUZZ ?= $(shell grep -rln 'func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u)
+
+.PHONY: build test lint fuzz vuln bench update clean
+
+build: ## the static binary, ./hactl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o hactl ./cmd/hactl
+
+test: lint ## everything that CI asks for, but for fuzzing and vulnerabilities
+	$(GO) test -race -shuffle=on ./...
+
+lint:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt wants:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for dir in $(FUZZ); do \
+		for target in $$(grep -rho 'func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed 's/func //' | sort -u); do \
+			echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir; \
+		done; \
+	done
+
+vuln: ## known vulnerabilities, where the database can be reached
+	@out=$$($(GO) tool govulncheck ./... 2>&1); status=$$?; \
+	if [ $$status -ne 0 ] && ! echo "$$out" | grep -q '^Vulnerability #'; then \
+		echo "govulncheck was not run: its database cannot be reached"; \
+	else echo "$$out"; exit $$status; fi
+
+bench: ## the figures of the README, each beside its limit
+	$(GO) test -run '^$$' -bench . -benchtime 3x ./cmd/hactl
+
+update: ## write the golden files again; read the difference
+	$(GO) test ./reconcile/render -update
+
+clean:
+	rm -f hactl
