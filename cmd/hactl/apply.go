@@ -65,7 +65,7 @@ func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 	}
 	switch {
 	case f.output != "text":
-	case len(args) == 1 && len(round.Plan.Violations) == 0: // It has been seen.
+	case len(args) == 1 && yes && len(round.Plan.Violations) == 0: // It has been seen.
 		fmt.Fprintln(cmd.OutOrStdout(), render.Summary(round.Plan))
 	default:
 		if err := f.show(cmd, round.Plan); err != nil {
@@ -166,7 +166,7 @@ func confirm(cmd *cobra.Command, p *reconcile.Plan, yes bool) error {
 	if !isTerminal(in) {
 		return errNoTerminal
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "Apply %s [y/N] ", strings.TrimSuffix(render.Summary(p), ".")+"?")
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s. Go ahead? [y/N] ", render.Counts(p))
 	answer, err := readLine(cmd.Context(), in)
 	if err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)

@@ -219,7 +219,7 @@ func TestSummaries(t *testing.T) {
 		{reconcile.Plan{}, "Nothing to do."},
 		{reconcile.Plan{Summary: reconcile.Summary{Requests: 1}}, "Nothing to do (read with 1 request)."},
 		{reconcile.Plan{Summary: reconcile.Summary{Create: 1, Delete: 2, Requests: 6}}, "1 to create, 2 to delete (read with 6 requests)."},
-		{reconcile.Plan{Conflicts: make([]reconcile.Finding, 2), Violations: make([]reconcile.Violation, 1)}, "Nothing to do; 2 in conflict; 1 refused."},
+		{reconcile.Plan{Conflicts: make([]reconcile.Finding, 2), Violations: make([]reconcile.Violation, 1)}, "Nothing else to do; 2 in conflict; 1 refused."},
 	} {
 		if got := render.Summary(&c.plan); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

@@ -141,6 +141,19 @@ func field(b *strings.Builder, a reconcile.Action, f reconcile.FieldChange, styl
 
 // Summary is the plan in one sentence.
 func Summary(p *reconcile.Plan) string {
+	text := Counts(p)
+	if n := p.Summary.Requests; n > 0 {
+		plural := "s"
+		if n == 1 {
+			plural = ""
+		}
+		text += fmt.Sprintf(" (read with %d request%s)", n, plural)
+	}
+	return text + "."
+}
+
+// Counts says what the plan does in numbers: "2 to update, 1 to delete".
+func Counts(p *reconcile.Plan) string {
 	s := p.Summary
 	var parts []string
 	for _, c := range []struct {
@@ -152,8 +165,11 @@ func Summary(p *reconcile.Plan) string {
 		}
 	}
 	text := "Nothing to do"
-	if len(parts) > 0 {
+	switch {
+	case len(parts) > 0:
 		text = strings.Join(parts, ", ")
+	case len(p.Conflicts) > 0:
+		text = "Nothing else to do"
 	}
 	if n := len(p.Conflicts); n > 0 {
 		text += fmt.Sprintf("; %d in conflict", n)
@@ -161,12 +177,5 @@ func Summary(p *reconcile.Plan) string {
 	if n := len(p.Violations); n > 0 {
 		text += fmt.Sprintf("; %d refused", n)
 	}
-	if s.Requests > 0 {
-		plural := "s"
-		if s.Requests == 1 {
-			plural = ""
-		}
-		text += fmt.Sprintf(" (read with %d request%s)", s.Requests, plural)
-	}
-	return text + "."
+	return text
 }
