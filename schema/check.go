@@ -68,6 +68,7 @@ func (s *Spec) Validate() []Problem {
 	}
 	c.hosts()
 	c.virtualRouters()
+	c.syncGroups()
 	c.networks()
 	c.tunnels()
 	c.monitors()
@@ -211,31 +212,6 @@ func (c *checker) hosts() {
 		}
 		if first, twice := addresses.twice(a.String(), path); twice {
 			c.errorf(path, "%s is already the address of %s", a, c.at(first))
-		}
-	}
-}
-
-func (c *checker) virtualRouters() {
-	vrids, addresses := seen{}, seen{}
-	for _, name := range sortedKeys(c.spec.VirtualRouters) {
-		v, path := c.spec.VirtualRouters[name], Join("virtualRouters", name)
-		if first, twice := vrids.twice(fmt.Sprint(v.Interface, " ", v.VRID), path+".vrid"); twice {
-			c.errorf(path+".vrid", "VRID %d on interface %s is already that of %s", v.VRID, v.Interface, c.at(first))
-		}
-		for i, s := range v.Addresses {
-			at := fmt.Sprintf("%s.addresses[%d]", path, i)
-			p, err := netip.ParsePrefix(s)
-			if err != nil {
-				c.errorf(at, "%q is no address with a prefix length, such as \"192.0.2.1/24\"", s)
-			} else if first, twice := addresses.twice(p.Addr().String(), at); twice {
-				c.errorf(at, "%s is already a virtual address of %s", p.Addr(), c.at(first))
-			}
-		}
-		if len(v.Members) == 0 {
-			c.errorf(path+".members", "a Virtual Router needs a member: name at least one host")
-		}
-		for _, member := range sortedKeys(v.Members) {
-			reference(c, Join(path+".members", member), "hosts", member, c.spec.Hosts)
 		}
 	}
 }

@@ -22,8 +22,8 @@ func (c *checker) tunnels() {
 		if len(t.Connectors) > maxReplicas {
 			c.errorf(path+".connectors", "%d connectors: a tunnel can have %d", len(t.Connectors), maxReplicas)
 		}
-		if r := t.TunnelSecret; r != nil && !r.valid() {
-			c.errorf(path+".tunnelSecret", "exactly one of env, file and credential says where the secret is")
+		if r := t.TunnelSecret; r != nil {
+			c.secret(path+".tunnelSecret", *r)
 		}
 		c.originRequest(path+".originRequest", t.OriginRequest)
 		rules := seen{}

@@ -22,6 +22,7 @@ type Spec struct {
 
 	Hosts                map[string]Host                `json:"hosts,omitempty"`
 	VirtualRouters       map[string]VirtualRouter       `json:"virtualRouters,omitempty"`
+	SyncGroups           map[string]SyncGroup           `json:"syncGroups,omitempty"`
 	Networks             map[string]Network             `json:"networks,omitempty"`
 	Tunnels              map[string]TunnelSpec          `json:"tunnels,omitempty"`
 	Monitors             map[string]Monitor             `json:"monitors,omitempty"`

@@ -29,6 +29,7 @@ const schemaDir = "schema"
 var collections = map[string]struct{ key, value string }{
 	"hosts":                {"#Name", "#Host"},
 	"virtualRouters":       {"#Name", "#VirtualRouter"},
+	"syncGroups":           {"#Name", "#SyncGroup"},
 	"networks":             {"#ShortName", "#Network"},
 	"tunnels":              {"#Name", "#Tunnel"},
 	"monitors":             {"#Name", "#Monitor"},
