@@ -1,0 +1,134 @@
+package vrrp
+
+import "net/netip"
+
+// receive judges a packet and hands a good one to the state. Nothing before
+// the switch touches a timer: that is what keeps one bad packet per interval
+// from silencing us.
+func (m *Machine) receive(p *Packet) {
+	src := p.Source.Unmap().WithZone("")
+	dst := p.Destination.Unmap().WithZone("")
+	if r := m.verify(p, src, dst); r != ReasonNone {
+		m.drop(r)
+		return
+	}
+	used, r := m.match(src, dst)
+	if r != ReasonNone {
+		m.drop(r)
+		return
+	}
+	if m.state == StateInitialize {
+		m.drop(ReasonIdle)
+		return
+	}
+	a := &m.adv
+	m.counters.Received++
+	if a.Priority == 0 {
+		m.counters.ReceivedZero++
+	}
+	m.leader = peer{address: src, priority: a.Priority, heard: m.now}
+	if m.state >= StateFault {
+		return // held: it is good to know who is Active, and no more
+	}
+	if used > 0 {
+		m.note(NoteAlternative)
+	} else if a.Interval != m.cfg.Interval {
+		m.note(NoteInterval)
+	}
+	if !m.matchers[used].sameAddresses(a.Addresses) {
+		m.note(NoteAddressList)
+	}
+	if m.cfg.Priority == Owner {
+		m.note(NoteOwner)
+	}
+	switch m.state {
+	case StateBackup:
+		m.hearAsBackup(a)
+	case StateActive:
+		m.hearAsActive(a, src)
+	case StateReleasing:
+		if m.takenOver(a, src) {
+			m.letGo(CauseHandedOver)
+		}
+	}
+}
+
+// verify makes the checks that are the same for all parameter sets.
+func (m *Machine) verify(p *Packet, src, dst netip.Addr) Reason {
+	if src.Is4() == m.cfg.IPv6() || !src.IsValid() {
+		return ReasonSource
+	}
+	if p.TTL != TTL && !(m.unicast() && !dst.IsMulticast() && m.cfg.MinTTL > 0 && p.TTL >= m.cfg.MinTTL) {
+		return ReasonTTL
+	}
+	if r := m.adv.Parse(p.Message, src, dst); r != ReasonNone {
+		return r
+	}
+	if src == m.cfg.Source {
+		return ReasonOwn
+	}
+	return ReasonNone
+}
+
+func (m *Machine) unicast() bool {
+	for i := range m.matchers {
+		if len(m.matchers[i].Peers) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// match finds the parameter set that accepts the advertisement. If none does,
+// the reason is that of the first, the one we send ourselves.
+func (m *Machine) match(src, dst netip.Addr) (used int, first Reason) {
+	for i := range m.matchers {
+		r := m.accepts(&m.matchers[i], src, dst)
+		if r == ReasonNone {
+			return i, ReasonNone
+		}
+		if i == 0 {
+			first = r
+		}
+	}
+	return 0, first
+}
+
+func (m *Machine) accepts(want *matcher, src, dst netip.Addr) Reason {
+	a := &m.adv
+	switch {
+	case a.Version != want.Version:
+		return ReasonVersion
+	case a.VRID != want.VRID:
+		return ReasonVRID
+	}
+	if len(want.Peers) > 0 {
+		found := false
+		for _, p := range want.Peers {
+			found = found || p == src
+		}
+		if !found {
+			return ReasonSource
+		}
+	}
+	if dst.IsValid() && dst.IsMulticast() == (len(want.Peers) > 0) {
+		return ReasonDestination
+	}
+	if a.Addresses[0].Is6() && !m.cfg.GlobalFirst && !a.Addresses[0].IsLinkLocalUnicast() {
+		return ReasonFirstAddress
+	}
+	if want.Version == 3 {
+		return ReasonNone
+	}
+	switch {
+	case a.Authentication.Type != want.Authentication.Type:
+		return ReasonAuthType
+	case want.Authentication.Type == AuthPass && a.Authentication.Data != want.Authentication.Data:
+		return ReasonAuthData
+	case a.Interval != want.Interval:
+		return ReasonInterval
+	case a.Priority != Owner && !m.cfg.LooseAddresses && !want.sameAddresses(a.Addresses):
+		return ReasonAddressList
+	}
+	return ReasonNone
+}
