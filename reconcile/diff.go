@@ -107,6 +107,10 @@ func (p *planner) want(id schema.ID, o schema.Object) {
 			return
 		}
 		if len(foreign) > 0 {
+			if other := foreign[0].Stack; other != "" {
+				p.conflict(id, foreign[0].Handle, "exists and belongs to stack %q: name yours otherwise", other)
+				return
+			}
 			p.conflict(id, foreign[0].Handle, "exists and is not hactl's: take it over with hactl adopt %s %s, or name yours otherwise", id, foreign[0].Handle)
 			return
 		}
@@ -307,6 +311,7 @@ func (p *planner) hold() {
 			}
 		}
 	}
+	p.keepUntilSucceeded()
 	referrers := p.referrers()
 	for changed := true; changed; {
 		changed = false
@@ -356,13 +361,12 @@ func (p *planner) referrers() map[Handle][]schema.ID {
 // order fills in what each step needs and sorts the steps so that needs come
 // first.
 func (p *planner) order() {
-	referrers := p.referrers()
+	referrers, byRole := p.referrers(), p.byRole()
 	for _, id := range sortedIDs(p.steps) {
 		s := p.steps[id]
 		var needs []schema.ID
 		if s.Action == Delete {
-			// What answers for a hostname goes after what takes that over.
-			needs = append(slices.Clip(referrers[s.Handle]), p.successors(id)...)
+			needs = append(slices.Clip(referrers[s.Handle]), p.successors(id, byRole)...)
 		} else {
 			needs = p.desired.Objects[id].Refs()
 		}
@@ -378,6 +382,7 @@ func (p *planner) order() {
 		slices.SortFunc(s.Needs, schema.ID.Compare)
 		s.Needs = slices.Compact(s.Needs)
 	}
+	p.waitForMovers(byRole, referrers)
 	p.makeWay()
 	done := map[schema.ID]bool{}
 	var visit func(id schema.ID)
@@ -440,39 +445,6 @@ func (p *planner) needed(step, other schema.ID) bool {
 		return slices.ContainsFunc(p.steps[id].Needs, reaches)
 	}
 	return reaches(step)
-}
-
-// successors are the objects to be created or changed that answer for the
-// hostname of an object to be deleted.
-func (p *planner) successors(id schema.ID) []schema.ID {
-	var ids []schema.ID
-	for _, e := range p.live[id] {
-		hostname := hostnameOf(e.Object)
-		if hostname == "" {
-			continue
-		}
-		for _, other := range sortedIDs(p.steps) {
-			o := p.desired.Objects[other]
-			x, exclusive := o.(schema.Exclusive)
-			if p.steps[other].Action != Delete && hostnameOf(o) == hostname && !(exclusive && x.Excludes(e.Object)) {
-				ids = append(ids, other)
-			}
-		}
-	}
-	return ids
-}
-
-// hostnameOf is the hostname that an object answers for, "" for others.
-func hostnameOf(o schema.Object) string {
-	switch o := o.(type) {
-	case schema.LoadBalancer:
-		return strings.ToLower(o.Hostname)
-	case schema.DNSRecord:
-		if o.AddressType() {
-			return o.Canonical().Name
-		}
-	}
-	return ""
 }
 
 func rank(a Action) int {

@@ -1,6 +1,8 @@
 package reconcile_test
 
 import (
+	"time"
+
 	"reflect"
 	"slices"
 	"testing"
@@ -259,13 +261,26 @@ func TestTheOwnedThenTheOlderHandleStandsForAnID(t *testing.T) {
 }
 
 func TestTheJournalOwnsByHandle(t *testing.T) {
-	j := reconcile.Journal{Owned: map[schema.ID]reconcile.Handle{id(t, "tunnel/a"): "1"}, Pending: []schema.ID{id(t, "tunnel/b"), id(t, "tunnel/a")}}
+	j := reconcile.Journal{Owned: map[schema.ID]reconcile.Handle{id(t, "tunnel/a"): "1"}, Pending: map[schema.ID]time.Time{
+		id(t, "tunnel/b"): time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), id(t, "tunnel/a"): {},
+	}}
 	for _, c := range []struct {
-		id     string
-		handle reconcile.Handle
-		want   bool
-	}{{"tunnel/a", "1", true}, {"tunnel/a", "2", false}, {"tunnel/b", "7", true}, {"tunnel/c", "1", false}} {
-		if got := j.Owns(id(t, c.id), c.handle); got != c.want {
+		id      string
+		handle  reconcile.Handle
+		wanted  bool
+		created string
+		want    bool
+	}{
+		{"tunnel/a", "1", false, "", true},
+		{"tunnel/a", "2", true, "2026-11-22T12:00:01Z", false},
+		{"tunnel/b", "7", true, "2026-11-22T12:00:01Z", true},
+		{"tunnel/b", "7", true, "2026-11-22T11:59:00Z", true}, // clocks differ
+		{"tunnel/b", "7", true, "2026-11-22T11:50:00Z", false},
+		{"tunnel/b", "7", true, "", false},
+		{"tunnel/b", "7", false, "2026-11-22T12:00:01Z", false},
+		{"tunnel/c", "1", true, "2026-11-22T12:00:01Z", false},
+	} {
+		if got := j.Owns(id(t, c.id), c.handle, c.wanted, c.created); got != c.want {
 			t.Errorf("%+v: %t", c, got)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hactl/hactl/schema"
 )
@@ -40,6 +41,8 @@ type Entry struct {
 	Refers []Handle
 	// Owned objects carry this stack's marker or stand in the journal.
 	Owned bool
+	// Stack is the other stack that the object belongs to, if one is known.
+	Stack string
 	// Created orders objects by age where the server tells (RFC 3339).
 	Created string
 	// ReadOnly entries serve only to resolve references and are never planned.
@@ -92,19 +95,31 @@ type Journal struct {
 	Revision string `json:"revision"`
 	// Owned are objects whose kind has no marker.
 	Owned map[schema.ID]Handle `json:"owned,omitempty"`
-	// Pending are such objects whose creation has begun.
-	Pending []schema.ID `json:"pending,omitempty"`
+	// Pending are such objects whose creation has begun, and when: an answer
+	// that was lost, or a run that was killed.
+	Pending map[schema.ID]time.Time `json:"pending,omitempty"`
 	// Zones that hold, or held, owned objects.
 	Zones []string `json:"zones,omitempty"`
-	// Protected are the objects that the last revision applied protects.
+	// Protected are such objects that the last revision applied protects.
 	Protected []schema.ID `json:"protected,omitempty"`
 }
 
-// Owns tells whether the journal has the object under that handle, or as one
-// whose creation has begun.
-func (j Journal) Owns(id schema.ID, h Handle) bool {
-	owned, ok := j.Owned[id]
-	return ok && owned == h || !ok && slices.Contains(j.Pending, id)
+// clockSkew is how far our clock and the server's may be apart.
+const clockSkew = 2 * time.Minute
+
+// Owns tells whether the journal has the object under that handle. An object
+// that is wanted, and that came to exist after its creation had begun, is the
+// one whose answer was lost; created is the server's time (RFC 3339).
+func (j Journal) Owns(id schema.ID, h Handle, wanted bool, created string) bool {
+	if owned, ok := j.Owned[id]; ok {
+		return owned == h
+	}
+	since, ok := j.Pending[id]
+	if !ok || !wanted {
+		return false
+	}
+	t, err := time.Parse(time.RFC3339, created)
+	return err == nil && t.After(since.Add(-clockSkew))
 }
 
 // Scope is what an engine needs to know in order to read.

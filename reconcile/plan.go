@@ -30,6 +30,8 @@ type Plan struct {
 	// Basis holds a hash of every live object that the plan touches, or
 	// "absent"; a plan whose basis has moved is not applied.
 	Basis map[schema.ID]string `json:"basis,omitempty"`
+	// Partial plans leave out steps that no target needs.
+	Partial bool `json:"partial,omitempty"`
 	// Steps in an order that respects Needs.
 	Steps      []Step      `json:"steps"`
 	Conflicts  []Finding   `json:"conflicts"`

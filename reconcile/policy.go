@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,8 +33,8 @@ type Policy struct {
 	schema.Policy
 	// Allowed rules are not checked.
 	Allowed []Rule
-	// Protected objects as of the last revision applied.
-	Protected []schema.ID
+	// Journal knows what was protected and owned where no marker does.
+	Journal Journal
 }
 
 // Check returns what the plan violates, in the order of Rules.
@@ -44,8 +45,9 @@ func (policy Policy) Check(p *Plan, d Desired, l Live) []Violation {
 			found = append(found, Violation{Rule: r, ID: id, Message: fmt.Sprintf(format, args...)})
 		}
 	}
-	owned, connected := 0, map[Handle]int{}
+	owned, connected, guarded := 0, map[Handle]int{}, map[Handle]bool{}
 	for _, e := range l.Entries {
+		guarded[e.Handle] = e.Owned && e.Object.Protected()
 		if e.Owned && !e.ReadOnly {
 			owned++
 		}
@@ -67,7 +69,7 @@ func (policy Policy) Check(p *Plan, d Desired, l Live) []Violation {
 			old = *s.Replaces
 		}
 		o := d.Objects[s.ID]
-		protected := slices.Contains(policy.Protected, old) || o != nil && o.Protected()
+		protected := slices.Contains(policy.Journal.Protected, old) || guarded[s.Handle] || o != nil && o.Protected()
 		switch {
 		case protected && (s.Action == Delete || s.Action == Replace):
 			violate(RuleProtected, s.ID, "is protected and would be %sd", s.Action)
@@ -83,14 +85,37 @@ func (policy Policy) Check(p *Plan, d Desired, l Live) []Violation {
 			violate(RuleConnected, s.ID, "has %d live connections: stop its connectors first", n)
 		}
 	}
-	for _, u := range l.Unknown {
-		for _, id := range sortedIDs(d.Objects) {
-			if u.Covers(id) || slices.ContainsFunc(d.Objects[id].Refs(), u.Covers) {
+	policy.unread(d, l, violate)
+	return found
+}
+
+// unread reports what a plan cannot be sure of: each wanted object once, and
+// kinds of which something is, or may be, owned. What a token may not read,
+// and nothing says is needed, is left to a notice.
+func (policy Policy) unread(d Desired, l Live, violate func(Rule, schema.ID, string, ...any)) {
+	reported := map[schema.ID]bool{}
+	concerns := map[int]bool{}
+	for _, id := range sortedIDs(d.Objects) {
+		for i, u := range l.Unknown {
+			if !u.Covers(id) && !slices.ContainsFunc(d.Objects[id].Refs(), u.Covers) {
+				continue
+			}
+			concerns[i] = true
+			if !reported[id] {
+				reported[id] = true
 				violate(RuleUnread, id, "needs what could not be read: %v", u.Err)
 			}
 		}
 	}
-	return found
+	for i, u := range l.Unknown {
+		owns := false
+		for id := range policy.Journal.Owned {
+			owns = owns || u.Covers(id)
+		}
+		if !concerns[i] && (owns || u.Name == "" && ClassOf(u.Err) != Denied) {
+			violate(RuleUnread, schema.ID{Kind: u.Kind, Name: cmp.Or(u.Name, "*")}, "could not be read, so what hactl owns there is not known: %v", u.Err)
+		}
+	}
 }
 
 var (

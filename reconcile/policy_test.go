@@ -23,7 +23,7 @@ func violations(policy reconcile.Policy, d reconcile.Desired, l reconcile.Live) 
 }
 
 func usual(protected ...schema.ID) reconcile.Policy {
-	return reconcile.Policy{Policy: schema.DefaultPolicy(), Protected: protected}
+	return reconcile.Policy{Policy: schema.DefaultPolicy(), Journal: reconcile.Journal{Protected: protected}}
 }
 
 func monitors(n int) []schema.Object {

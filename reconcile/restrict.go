@@ -70,6 +70,7 @@ func (p *Plan) Restrict(targets []schema.ID, d Desired, l Live) error {
 			delete(p.Basis, id)
 		}
 	}
+	p.Partial = true
 	p.count()
 	return nil
 }

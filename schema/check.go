@@ -234,7 +234,7 @@ func (c *checker) networks() {
 // text reports a user's text that leaves no room for the marker.
 func (c *checker) text(path, text string, id ID) {
 	if limit := TextLimit(id.Kind); limit > 0 && text != "" {
-		if _, err := Mark(text, c.spec.Stack, id); err != nil {
+		if _, err := Mark(text, Marker{Stack: c.spec.Stack, ID: id, Protected: true}); err != nil {
 			c.errorf(path, "%d characters are too many: hactl's marker shares the %d that Cloudflare allows", len([]rune(text)), limit)
 		}
 	}

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"net/netip"
+	"reflect"
 	"strings"
 )
 
@@ -23,7 +24,7 @@ type DNSRecord struct {
 	Settings DNSSettings    `json:"settings"`
 
 	PrivateRouting bool `json:"privateRouting"`
-	Protect        bool `json:"protect,omitempty" diff:"-"`
+	Protect        bool `json:"protect,omitempty"`
 }
 
 // DNSSettings tunes how a record is answered.
@@ -62,7 +63,7 @@ func (r DNSRecord) Excludes(other Object) bool {
 	if addressType(r.Type) && addressType(o.Type) && (r.Type == "CNAME" || o.Type == "CNAME") {
 		return true
 	}
-	return r.Type == o.Type && r.Canonical().Content == o.Canonical().Content && r.Tunnel == o.Tunnel && len(r.Data) == 0 && len(o.Data) == 0
+	return r.Type == o.Type && r.Canonical().Content == o.Canonical().Content && r.Tunnel == o.Tunnel && sameData(r.Data, o.Data)
 }
 
 // Canonical returns the record as the API returns it: the name in full and in
@@ -86,4 +87,9 @@ func (r DNSRecord) Canonical() DNSRecord {
 		r.Content = strings.TrimSuffix(strings.ToLower(r.Content), ".")
 	}
 	return r
+}
+
+// sameData compares the parts of two records; numbers are float64 in both.
+func sameData(a, b map[string]any) bool {
+	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
 }

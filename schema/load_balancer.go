@@ -36,7 +36,7 @@ type Balancing struct {
 	TTL                       Duration                  `json:"ttl"`
 	Networks                  []string                  `json:"networks,omitempty" diff:"set"`
 	Rules                     []Rule                    `json:"rules,omitempty"`
-	Protect                   bool                      `json:"protect,omitempty" diff:"-"`
+	Protect                   bool                      `json:"protect,omitempty"`
 }
 
 // RandomSteering weighs pools under random and least-* steering.

@@ -10,7 +10,8 @@ import (
 
 // Ownership is a marker in an object's own free text: the user's text, a
 // space, and "hactl:<stack>/<kind>/<name>". Where the field is too short for
-// that, the name becomes "#" and 12 hexadecimal digits of its SHA-256.
+// that, the name becomes "#" and 12 hexadecimal digits of its SHA-256. A
+// protected object's marker ends with "!", so that any clone knows.
 const markerPrefix = "hactl:"
 
 // TextLimit is how many characters the free text of a kind may have, 0 where
@@ -31,10 +32,13 @@ func Marked(kind Kind) bool { return kind != KindTunnel && kind != KindTunnelCon
 
 // Mark appends the marker to the user's text. It is an error when even the
 // short marker does not fit.
-func Mark(text, stack string, id ID) (string, error) {
-	limit := TextLimit(id.Kind)
-	for _, name := range []string{id.Name, hashedName(id.Name)} {
-		marked := markerPrefix + stack + "/" + string(id.Kind) + "/" + name
+func Mark(text string, m Marker) (string, error) {
+	limit := TextLimit(m.ID.Kind)
+	for _, name := range []string{m.ID.Name, hashedName(m.ID.Name)} {
+		marked := markerPrefix + m.Stack + "/" + string(m.ID.Kind) + "/" + name
+		if m.Protected {
+			marked += protectedSuffix
+		}
 		if text != "" {
 			marked = text + " " + marked
 		}
@@ -54,18 +58,23 @@ func Unmark(text string) (user string, m Marker, ok bool) {
 		return text, Marker{}, false
 	}
 	stack, rest, ok := strings.Cut(text[i+len(markerPrefix):], "/")
+	rest, protected := strings.CutSuffix(rest, protectedSuffix)
 	id, err := ParseID(rest)
 	if !ok || err != nil {
 		return text, Marker{}, false
 	}
-	return strings.TrimSuffix(text[:i], " "), Marker{stack, id}, true
+	return strings.TrimSuffix(text[:i], " "), Marker{stack, id, protected}, true
 }
 
 // Marker names the owner of an object.
 type Marker struct {
 	Stack string
 	ID    ID
+	// Protected objects are neither deleted nor replaced.
+	Protected bool
 }
+
+const protectedSuffix = "!"
 
 // Names tells whether the marker is that of an object of that ID, by its
 // name or by its hash.

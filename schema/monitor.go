@@ -20,7 +20,7 @@ type Monitor struct {
 	ConsecutiveUp   int                 `json:"consecutiveUp"`
 	ConsecutiveDown int                 `json:"consecutiveDown"`
 	Description     string              `json:"description,omitempty"`
-	Protect         bool                `json:"protect,omitempty" diff:"-"`
+	Protect         bool                `json:"protect,omitempty"`
 }
 
 func (m Monitor) ID() ID          { return ID{KindMonitor, m.Name} }

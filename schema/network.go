@@ -5,7 +5,7 @@ type Network struct {
 	Name             string `json:"-"`
 	Comment          string `json:"comment,omitempty"`
 	IsDefaultNetwork bool   `json:"isDefaultNetwork"`
-	Protect          bool   `json:"protect,omitempty" diff:"-"`
+	Protect          bool   `json:"protect,omitempty"`
 }
 
 func (n Network) ID() ID          { return ID{KindNetwork, n.Name} }

@@ -21,7 +21,7 @@ func TestMarkersKeepTheUsersText(t *testing.T) {
 		"ends in hactl:a/pool/b":     "ends in hactl:a/pool/b hactl:home/pool/tokyo",
 		"trailing ":                  "trailing  hactl:home/pool/tokyo",
 	} {
-		marked, err := schema.Mark(text, "home", pool)
+		marked, err := schema.Mark(text, schema.Marker{Stack: "home", ID: pool})
 		if err != nil || marked != want {
 			t.Errorf("%q: got %q, %v; want %q", text, marked, err, want)
 		}
@@ -45,7 +45,7 @@ func TestTextsWithoutAMarkerAreTheUsers(t *testing.T) {
 
 func TestALongNameBecomesAHashWhereTheFieldIsShort(t *testing.T) {
 	id := schema.ID{Kind: schema.KindDNSRecord, Name: strings.Repeat("long.", 20) + "example.com"}
-	marked, err := schema.Mark("mine", "home", id)
+	marked, err := schema.Mark("mine", schema.Marker{Stack: "home", ID: id})
 	if err != nil || utf8.RuneCountInString(marked) > 100 {
 		t.Fatalf("%q, %v", marked, err)
 	}
@@ -72,7 +72,7 @@ func TestTheMarkerTakesExactlyTheRoomThereIs(t *testing.T) {
 		{100 - marker - 1, false, true}, {100 - marker, true, true}, {100 - hashed - 1, true, true}, {100 - hashed, true, false},
 	} {
 		text := strings.Repeat("é", c.length)
-		marked, err := schema.Mark(text, "home", id)
+		marked, err := schema.Mark(text, schema.Marker{Stack: "home", ID: id})
 		if (err == nil) != c.fits {
 			t.Errorf("%d characters: %v", c.length, err)
 			continue
@@ -96,7 +96,7 @@ func FuzzMarker(f *testing.F) {
 		if err != nil || strings.Contains(stack, "/") || strings.Contains(stack, "hactl:") || strings.Contains(name, "hactl:") || !utf8.ValidString(text) {
 			t.Skip()
 		}
-		marked, err := schema.Mark(text, stack, id)
+		marked, err := schema.Mark(text, schema.Marker{Stack: stack, ID: id, Protected: len(text)%2 == 1})
 		if limit := schema.TextLimit(id.Kind); err == nil && limit > 0 && utf8.RuneCountInString(marked) > limit {
 			t.Errorf("%q is too long", marked)
 		}

@@ -17,7 +17,7 @@ type Pool struct {
 	NotificationFilter *NotificationFilter `json:"notificationFilter,omitempty"`
 	OriginSteering     OriginSteering      `json:"originSteering"`
 	Origins            map[string]Origin   `json:"origins"`
-	Protect            bool                `json:"protect,omitempty" diff:"-"`
+	Protect            bool                `json:"protect,omitempty"`
 
 	// Routes are the routes that carry traffic to private origins, found by
 	// Spec.Objects so that a pool comes after them.

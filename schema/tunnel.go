@@ -135,7 +135,7 @@ type Route struct {
 	CIDR    string `json:"cidr" diff:"-"`
 	Tunnel  string `json:"tunnel"`
 	Comment string `json:"comment,omitempty"`
-	Protect bool   `json:"protect,omitempty" diff:"-"`
+	Protect bool   `json:"protect,omitempty"`
 }
 
 // ID is made of what is unique at Cloudflare: "route/lan/192.0.2.0/24", or

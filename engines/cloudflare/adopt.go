@@ -15,7 +15,10 @@ import (
 // what was adopted. Objects without a free text are only found; the caller
 // puts them into the journal.
 func (e *Engine) Adopt(ctx context.Context, scope reconcile.Scope, id schema.ID, h reconcile.Handle) (schema.Object, error) {
-	live, err := e.Read(ctx, scope)
+	// Every zone is read: a record in any of them may tell whose a tunnel is.
+	everywhere := scope
+	everywhere.Journal.Revision, everywhere.Journal.Zones = "", nil
+	live, err := e.Read(ctx, everywhere)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +29,7 @@ func (e *Engine) Adopt(ctx context.Context, scope reconcile.Scope, id schema.ID,
 	if !schema.Marked(id.Kind) {
 		return o, nil
 	}
-	text, err := schema.Mark(freeText(o), scope.Stack, id)
+	text, err := schema.Mark(freeText(o), schema.Marker{Stack: scope.Stack, ID: id})
 	if err != nil {
 		return nil, wrap("adopt", id, fmt.Errorf("its text %q leaves no room for the marker: shorten it first", freeText(o)))
 	}
@@ -48,6 +51,9 @@ func (e *Engine) Adopt(ctx context.Context, scope reconcile.Scope, id schema.ID,
 
 // adopted finds the object and checks that it can become the one of that ID.
 func adopted(live reconcile.Live, scope reconcile.Scope, id schema.ID, h reconcile.Handle) (schema.Object, error) {
+	if id.Kind == schema.KindTunnelConfiguration {
+		return nil, errors.New("a configuration goes with its tunnel: adopt that")
+	}
 	for _, u := range live.Unknown {
 		if u.Covers(id) {
 			return nil, u.Err
@@ -64,8 +70,11 @@ func adopted(live reconcile.Live, scope reconcile.Scope, id schema.ID, h reconci
 		if entry.Handle != h || found.Kind != id.Kind {
 			continue
 		}
-		if _, marker, ok := schema.Unmark(freeText(entry.Object)); ok && marker.Stack != scope.Stack {
-			return nil, fmt.Errorf("%s belongs to stack %q", h, marker.Stack)
+		if entry.Stack != "" {
+			return nil, fmt.Errorf("%s belongs to stack %q", h, entry.Stack)
+		}
+		if t, ok := entry.Object.(schema.Tunnel); ok && t.ConfigSrc == "local" {
+			return nil, fmt.Errorf("%s is configured by a file on its host, which cannot be changed: make a new tunnel", h)
 		}
 		if entry.Owned && found != id {
 			return nil, fmt.Errorf("%s is already %s", h, found)

@@ -79,7 +79,7 @@ func (e *Engine) wire(ctx context.Context, c reconcile.Change, h *handles) (reso
 	r := resource{path: path, update: http.MethodPut}
 	text := ""
 	if schema.Marked(c.ID.Kind) {
-		if text, err = schema.Mark(freeText(c.Object), c.Stack, c.ID); err != nil {
+		if text, err = schema.Mark(freeText(c.Object), schema.Marker{Stack: c.Stack, ID: c.ID, Protected: c.Object.Protected()}); err != nil {
 			return resource{}, err
 		}
 	}

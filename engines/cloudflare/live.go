@@ -49,11 +49,12 @@ func (r *reading) nameThings() {
 		created string
 	}
 	claims := map[schema.ID]claim{}
+	led, others := r.ledTo()
 	give := func(kind schema.Kind, name, handle, created string, owned bool) {
 		id := schema.ID{Kind: kind, Name: name}
-		// What is neither owned nor wanted stays foreign, but can be named by
-		// its id only: a name in a plan always means the specification's.
-		if _, wanted := r.scope.Objects[id]; !owned && !wanted {
+		// A name in a plan always means the specification's object; what is
+		// foreign is known by its id.
+		if !owned {
 			return
 		}
 		if c, taken := claims[id]; taken && c.created <= created {
@@ -68,12 +69,11 @@ func (r *reading) nameThings() {
 		if n.IsDefaultNetwork {
 			r.names.defaultNetwork = reconcile.Handle(n.ID)
 		}
-		_, owned := r.owned(n.Comment, schema.ID{Kind: schema.KindNetwork, Name: n.Name})
+		owned := r.mark(n.Comment, schema.ID{Kind: schema.KindNetwork, Name: n.Name}).owned
 		give(schema.KindNetwork, n.Name, n.ID, n.CreatedAt, owned)
 	}
 	for _, t := range r.tunnels {
-		id := schema.ID{Kind: schema.KindTunnel, Name: t.Name}
-		give(schema.KindTunnel, t.Name, t.ID, t.CreatedAt, r.scope.Journal.Owns(id, reconcile.Handle(t.ID)))
+		give(schema.KindTunnel, t.Name, t.ID, t.CreatedAt, r.ownership(t, led, others).owned)
 	}
 	for _, m := range r.monitors {
 		if _, marker, ok := schema.Unmark(m.Description); ok && marker.Stack == r.scope.Stack && marker.ID.Kind == schema.KindMonitor {
@@ -81,27 +81,39 @@ func (r *reading) nameThings() {
 		}
 	}
 	for _, p := range r.pools {
-		_, owned := r.owned(p.Description, schema.ID{Kind: schema.KindPool, Name: p.Name})
+		owned := r.mark(p.Description, schema.ID{Kind: schema.KindPool, Name: p.Name}).owned
 		give(schema.KindPool, p.Name, p.ID, p.CreatedOn, owned)
 	}
 }
 
-// owned tells whether the marker in an object's free text is this stack's and
-// names this very object: a copy under another name is not owned. If so, user
-// is the text without it.
-func (r *reading) owned(text string, natural schema.ID) (user string, owned bool) {
+// mark is what an object's free text says about who owns it.
+type mark struct {
+	user      string // the text without the marker, the whole of it if not owned
+	owned     bool   // this stack's marker, and naming this very object
+	protected bool
+	stack     string // the other stack that the marker names
+}
+
+// mark reads a marker. One that names another object, such as in a copy, does
+// not make this one owned.
+func (r *reading) mark(text string, natural schema.ID) mark {
 	user, marker, ok := schema.Unmark(text)
-	if !ok || !marker.Names(r.scope.Stack, natural) {
-		return text, false
+	switch {
+	case !ok:
+		return mark{user: text}
+	case marker.Stack != r.scope.Stack:
+		return mark{user: text, stack: marker.Stack}
+	case !marker.Names(r.scope.Stack, natural):
+		return mark{user: text}
 	}
-	return user, true
+	return mark{user: user, owned: true, protected: marker.Protected}
 }
 
 func (r *reading) translation() *translation { return &translation{names: &r.names} }
 
-func (r *reading) add(o schema.Object, handle, created string, owned bool, refers []reconcile.Handle) {
+func (r *reading) add(o schema.Object, handle, created string, m mark, refers []reconcile.Handle) {
 	r.live.Entries = append(r.live.Entries, reconcile.Entry{
-		Object: o, Handle: reconcile.Handle(handle), Created: created, Owned: owned, Refers: refers,
+		Object: o, Handle: reconcile.Handle(handle), Created: created, Owned: m.owned, Stack: m.stack, Refers: refers,
 	})
 }
 
@@ -110,57 +122,85 @@ func (r *reading) networkEntries() {
 		if n.DeletedAt != nil {
 			continue
 		}
-		user, owned := r.owned(n.Comment, schema.ID{Kind: schema.KindNetwork, Name: n.Name})
-		r.add(n.object(user), n.ID, n.CreatedAt, owned, nil)
+		m := r.mark(n.Comment, schema.ID{Kind: schema.KindNetwork, Name: n.Name})
+		o := n.object(m.user)
+		o.Protect = m.protected
+		r.add(o, n.ID, n.CreatedAt, m, nil)
 	}
 }
 
-// tunnelEntries adds the tunnels and the configurations that were read. A
-// tunnel has no free text: it is owned if the journal says so, or if the
-// specification names it and an owned object leads to it.
+// ownership tells whose a tunnel is. It has no free text: it is owned if the
+// journal says so, or if the specification names it, an object that this stack
+// made leads to it, and no other stack's does.
+func (r *reading) ownership(t wireTunnel, led map[string]bool, others map[string]string) mark {
+	id := schema.ID{Kind: schema.KindTunnel, Name: t.Name}
+	_, wanted := r.scope.Objects[id]
+	if r.scope.Journal.Owns(id, reconcile.Handle(t.ID), wanted, t.CreatedAt) || wanted && led[t.ID] && others[t.ID] == "" {
+		return mark{owned: true}
+	}
+	return mark{stack: others[t.ID]}
+}
+
+// tunnelEntries adds the tunnels and the configurations that were read.
 func (r *reading) tunnelEntries() {
-	led := r.ledTo()
+	led, others := r.ledTo()
 	for _, t := range r.tunnels {
 		if t.DeletedAt != nil {
 			continue
 		}
-		o := t.object()
-		_, wanted := r.scope.Objects[o.ID()]
-		owned := r.scope.Journal.Owns(o.ID(), reconcile.Handle(t.ID)) || wanted && led[t.ID]
-		r.add(o, t.ID, t.CreatedAt, owned, nil)
+		m := r.ownership(t, led, others)
+		r.add(t.object(), t.ID, t.CreatedAt, m, nil)
 		if config, ok := r.configs[t.ID]; ok && config.Config != nil {
-			r.add(config.object(t.Name), t.ID, t.CreatedAt, owned, []reconcile.Handle{reconcile.Handle(t.ID)})
+			r.add(config.object(t.Name), t.ID, t.CreatedAt, m, []reconcile.Handle{reconcile.Handle(t.ID)})
 		}
 	}
 }
 
-// ledTo is the set of tunnels that objects with this stack's marker lead to.
-func (r *reading) ledTo() map[string]bool {
-	led := map[string]bool{}
-	ours := func(text string) bool {
+// ledTo finds the tunnels that objects of this stack lead to, by the name that
+// the specification gives the tunnel, and those that another stack's do.
+func (r *reading) ledTo() (led map[string]bool, others map[string]string) {
+	led, others = map[string]bool{}, map[string]string{}
+	names := map[string]string{}
+	for _, t := range r.tunnels {
+		if t.DeletedAt == nil {
+			names[t.ID] = t.Name
+		}
+	}
+	lead := func(text, tunnel string, byName func(schema.ID) bool) {
 		_, marker, ok := schema.Unmark(text)
-		return ok && marker.Stack == r.scope.Stack
+		switch {
+		case !ok:
+		case marker.Stack != r.scope.Stack:
+			others[tunnel] = marker.Stack
+		case byName(marker.ID):
+			led[tunnel] = true
+		}
 	}
 	for _, route := range r.routes {
-		if ours(route.Comment) {
-			led[route.TunnelID] = true
-		}
+		// Routes are made for this stack's own tunnels only.
+		lead(route.Comment, route.TunnelID, func(schema.ID) bool { return true })
 	}
 	for _, records := range r.records {
 		for _, record := range records {
-			if handle, ok := tunnelHandle(record.Content); ok && ours(value(record.Comment)) {
-				led[handle] = true
+			if handle, ok := tunnelHandle(record.Content); ok {
+				lead(value(record.Comment), handle, func(id schema.ID) bool {
+					wanted, ok := r.scope.Objects[id].(schema.DNSRecord)
+					return ok && wanted.Tunnel == names[handle]
+				})
 			}
 		}
 	}
 	for _, p := range r.pools {
 		for _, o := range p.Origins {
-			if handle, ok := tunnelHandle(o.Address); ok && ours(p.Description) {
-				led[handle] = true
+			if handle, ok := tunnelHandle(o.Address); ok {
+				lead(p.Description, handle, func(id schema.ID) bool {
+					wanted, ok := r.scope.Objects[id].(schema.Pool)
+					return ok && wanted.Origins[o.Name].Tunnel == names[handle]
+				})
 			}
 		}
 	}
-	return led
+	return led, others
 }
 
 // routeEntries adds the routes and returns the addresses of private load
@@ -179,30 +219,41 @@ func (r *reading) routeEntries() map[string]string {
 		}
 		t := r.translation()
 		o := w.object(t, "")
-		user, owned := r.owned(w.Comment, o.ID())
-		o.Comment = user
-		r.add(o, w.ID, w.CreatedAt, owned, t.refers)
+		m := r.mark(w.Comment, o.ID())
+		o.Comment, o.Protect = m.user, m.protected
+		r.add(o, w.ID, w.CreatedAt, m, t.refers)
 	}
 	return vips
 }
 
 func (r *reading) monitorEntries() {
-	for _, m := range r.monitors {
-		user, marker, ok := schema.Unmark(m.Description)
-		owned := ok && marker.Stack == r.scope.Stack && marker.ID.Kind == schema.KindMonitor
-		name := marker.ID.Name
-		if !owned {
-			name, user = schema.ForeignRef(m.ID), m.Description
+	for _, w := range r.monitors {
+		m, name := r.byMarker(w.Description, schema.KindMonitor)
+		if !m.owned {
+			name = schema.ForeignRef(w.ID)
 		}
-		r.add(m.object(name, user), m.ID, m.CreatedOn, owned, nil)
+		o := w.object(name, m.user)
+		o.Protect = m.protected
+		r.add(o, w.ID, w.CreatedOn, m, nil)
 	}
+}
+
+// byMarker reads the marker of an object that has no name but the marker's.
+func (r *reading) byMarker(text string, kind schema.Kind) (m mark, name string) {
+	_, marker, ok := schema.Unmark(text)
+	if !ok || marker.ID.Kind != kind {
+		return mark{user: text}, ""
+	}
+	return r.mark(text, marker.ID), r.unhash(marker)
 }
 
 func (r *reading) poolEntries() {
 	for _, p := range r.pools {
 		t := r.translation()
-		user, owned := r.owned(p.Description, schema.ID{Kind: schema.KindPool, Name: p.Name})
-		r.add(p.object(t, user), p.ID, p.CreatedOn, owned, t.refers)
+		m := r.mark(p.Description, schema.ID{Kind: schema.KindPool, Name: p.Name})
+		o := p.object(t, m.user)
+		o.Protect = m.protected
+		r.add(o, p.ID, p.CreatedOn, m, t.refers)
 	}
 }
 
@@ -217,15 +268,18 @@ func (r *reading) balancerEntries(vips map[string]string) {
 				w.Name = schema.ForeignRef(w.ID)
 			}
 		}
-		user, owned := r.owned(w.Description, schema.ID{Kind: schema.KindPrivateLoadBalancer, Name: w.Name})
-		o := schema.PrivateLoadBalancer{Name: w.Name, Balancing: w.object(t, user), VIP: vips[w.ID]}
-		r.add(o, w.ID, w.CreatedOn, owned, t.refers)
+		m := r.mark(w.Description, schema.ID{Kind: schema.KindPrivateLoadBalancer, Name: w.Name})
+		o := schema.PrivateLoadBalancer{Name: w.Name, Balancing: w.object(t, m.user), VIP: vips[w.ID]}
+		o.Protect = m.protected
+		r.add(o, w.ID, w.CreatedOn, m, t.refers)
 	}
 	for zone, balancers := range r.public {
 		for _, w := range balancers {
 			t := r.translation()
-			user, owned := r.owned(w.Description, schema.ID{Kind: schema.KindLoadBalancer, Name: strings.ToLower(w.Name)})
-			r.add(w.public(t, zone, user), w.ID, w.CreatedOn, owned, t.refers)
+			m := r.mark(w.Description, schema.ID{Kind: schema.KindLoadBalancer, Name: strings.ToLower(w.Name)})
+			o := w.public(t, zone, m.user)
+			o.Protect = m.protected
+			r.add(o, w.ID, w.CreatedOn, m, t.refers)
 		}
 	}
 }
@@ -235,24 +289,18 @@ func (r *reading) balancerEntries(vips map[string]string) {
 func (r *reading) recordEntries() {
 	for zone, records := range r.records {
 		for _, w := range records {
-			user, marker, ok := schema.Unmark(value(w.Comment))
-			key, owned := "", ok && marker.Stack == r.scope.Stack && marker.ID.Kind == schema.KindDNSRecord
-			if owned {
-				key = r.unhash(marker)
-			}
-			if key == "" {
+			m, key := r.byMarker(value(w.Comment), schema.KindDNSRecord)
+			if !m.owned || key == "" {
 				key = strings.ToLower(w.Name) + " " + w.Type + " " + w.Content
 			}
-			if !owned {
-				user = value(w.Comment)
-			}
 			t := r.translation()
-			o := w.object(t, key, zone, user)
+			o := w.object(t, key, zone, m.user)
+			o.Protect = m.protected
 			wanted, named := r.scope.Objects[o.ID()].(schema.DNSRecord)
 			if named && len(wanted.Data) == 0 && len(o.Data) > 0 {
 				o.Data, o.Content = nil, w.Content // The user gives the content as text.
 			}
-			r.add(o, w.ID, w.CreatedOn, owned, t.refers)
+			r.add(o, w.ID, w.CreatedOn, m, t.refers)
 		}
 	}
 }

@@ -149,10 +149,17 @@ func (e *Engine) readZoned(ctx context.Context, s *snapshot, scope reconcile.Sco
 			names[o.Zone] = true
 		}
 	}
-	if len(names) == 0 {
-		return
-	}
 	wg.Go(func() {
+		// Without a journal nobody knows which zones hold what is owned.
+		if scope.Journal.Revision == "" && len(scope.Journal.Zones) == 0 {
+			if err := e.readZones(ctx); err != nil {
+				s.fail(schema.KindZone, "", "list zones", err)
+				return
+			}
+			for _, zone := range e.zoneNames() {
+				names[zone] = true
+			}
+		}
 		for _, zone := range slices.Sorted(maps.Keys(names)) {
 			id, err := e.zone(ctx, zone)
 			if err != nil {
@@ -179,6 +186,16 @@ func (e *Engine) readZoned(ctx context.Context, s *snapshot, scope reconcile.Sco
 			})
 		}
 	})
+}
+
+// mostZones is how many zones are searched where no journal says which.
+const mostZones = 50
+
+func (e *Engine) zoneNames() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	names := slices.Sorted(maps.Keys(e.zones))
+	return names[:min(len(names), mostZones)]
 }
 
 func (e *Engine) readZones(ctx context.Context) error {

@@ -37,6 +37,9 @@ func (m Memory) Save(stack string, j reconcile.Journal) error {
 	return nil
 }
 
+// Lock does nothing: a test has its world to itself.
+func (m Memory) Lock(string) (func(), error) { return func() {}, nil }
+
 // Run runs the suite. Each stage is a specification that the world is led to
 // from the one before; the last should be empty but for its stack.
 func Run(t *testing.T, world func(t *testing.T) World, stages []*schema.Spec) {

@@ -41,10 +41,15 @@ func (l *Loop) Execute(ctx context.Context, round *Round, grace time.Duration) (
 	x := &execution{
 		loop: l, round: round, began: time.Now(), requests: l.requests(),
 		handles: round.Live.Handles(),
-		ended:   map[schema.ID]bool{},
-		events:  make(chan finished),
+		ended:   map[schema.ID]bool{}, uncertain: map[schema.ID]bool{},
+		events: make(chan finished),
 	}
-	if err := l.Journal.Save(round.Desired.Stack, x.pending()); err != nil {
+	unlock, err := l.Journal.Lock(round.Desired.Stack)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer unlock()
+	if err := x.begin(x.began); err != nil {
 		return Outcome{}, err
 	}
 	// Requests outlive the interruption that keeps further steps from beginning.
@@ -55,7 +60,7 @@ func (l *Loop) Execute(ctx context.Context, round *Round, grace time.Duration) (
 	x.run(ctx, working)
 	x.outcome.Requests = l.requests() - x.requests
 	x.outcome.Elapsed = time.Since(x.began)
-	return x.outcome, l.Journal.Save(round.Desired.Stack, x.settled())
+	return x.outcome, x.settle()
 }
 
 // execution is the state of one run; only run's goroutine touches it, but for
@@ -67,9 +72,11 @@ type execution struct {
 	requests int
 	outcome  Outcome
 	ended    map[schema.ID]bool // whether a step that has ended succeeded
-	retire   []reconcile.Step   // old objects of replacements, to be deleted
-	events   chan finished
-	total    int
+	// uncertain are steps that failed and may have been carried out.
+	uncertain map[schema.ID]bool
+	retire    []reconcile.Step // old objects of replacements, to be deleted
+	events    chan finished
+	total     int
 
 	mu      sync.Mutex
 	handles map[schema.ID]reconcile.Handle
@@ -145,6 +152,11 @@ func (x *execution) finish(f finished) {
 	event := reconcile.Event{Kind: reconcile.StepDone, Step: f.step, Err: f.err, Elapsed: f.elapsed}
 	if f.err != nil {
 		event.Kind = reconcile.StepFailed
+		switch reconcile.ClassOf(f.err) {
+		case reconcile.Invalid, reconcile.Denied, reconcile.Conflict:
+		default:
+			x.uncertain[f.step.ID] = true
+		}
 		x.outcome.Failed = append(x.outcome.Failed, Failure{f.step.ID, f.err})
 	} else {
 		x.outcome.Done = append(x.outcome.Done, f.step.ID)

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/schema"
@@ -19,6 +19,9 @@ type Store interface {
 	// Load returns the stack's journal, an empty one where there is none.
 	Load(stack string) (reconcile.Journal, error)
 	Save(stack string, j reconcile.Journal) error
+	// Lock keeps other runs for the stack away until unlock; an error says
+	// that one is under way.
+	Lock(stack string) (unlock func(), err error)
 }
 
 // Directory is a Store in a folder: one file for each account and stack.
@@ -52,8 +55,6 @@ func (d Directory) Load(stack string) (reconcile.Journal, error) {
 // that a crash leaves one of the two.
 func (d Directory) Save(stack string, j reconcile.Journal) error {
 	slices.SortFunc(j.Protected, schema.ID.Compare)
-	slices.SortFunc(j.Pending, schema.ID.Compare)
-	j.Pending = slices.Compact(j.Pending)
 	b, err := json.MarshalIndent(j, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
@@ -62,6 +63,23 @@ func (d Directory) Save(stack string, j reconcile.Journal) error {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	return nil
+}
+
+// Lock takes an advisory lock beside the journal. It goes with the process.
+func (d Directory) Lock(stack string) (unlock func(), err error) {
+	name := filepath.Join(d.Path, d.Account, stack+".lock")
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return nil, fmt.Errorf("no place for the journal, and nothing was changed: %w", err)
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the journal: %w; nothing was changed", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another hactl is applying stack %q on this machine; nothing was changed", stack)
+	}
+	return func() { _ = f.Close() }, nil
 }
 
 func replaceFile(name string, content []byte) error {
@@ -93,5 +111,3 @@ func zoneOf(o schema.Object) string {
 	}
 	return ""
 }
-
-func sortedStrings(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }

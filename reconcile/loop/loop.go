@@ -73,7 +73,7 @@ func (l *Loop) Plan(ctx context.Context, r Request) (*Round, error) {
 		}
 	}
 	round.Plan.Summary.Requests = l.requests()
-	policy := reconcile.Policy{Policy: schema.DefaultPolicy(), Allowed: r.Allowed, Protected: round.Journal.Protected}
+	policy := reconcile.Policy{Policy: schema.DefaultPolicy(), Allowed: r.Allowed, Journal: round.Journal}
 	if r.Spec.Policy != nil {
 		policy.Policy = *r.Spec.Policy
 	}

@@ -1,75 +1,117 @@
 package loop
 
 import (
+	"maps"
+	"slices"
+	"time"
+
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/schema"
 )
 
-// pending is the journal with the creations that are about to begin.
-func (x *execution) pending() reconcile.Journal {
-	j := x.round.Journal
-	j.Zones = x.zones()
-	for _, s := range x.round.Plan.Steps {
-		if s.Action == reconcile.Create && s.ID.Kind == schema.KindTunnel {
-			j.Pending = append(j.Pending, s.ID)
+// begin notes the creations of objects that have no marker before they begin.
+func (x *execution) begin(now time.Time) error {
+	return x.amend(func(j *reconcile.Journal) {
+		for _, s := range x.round.Plan.Steps {
+			if s.Action == reconcile.Create && !schema.Marked(s.ID.Kind) && s.ID.Kind == schema.KindTunnel {
+				j.Pending[s.ID] = now
+			}
 		}
-	}
-	return j
+		j.Zones = union(j.Zones, x.zones())
+	})
 }
 
-// settled is the journal after the run.
-func (x *execution) settled() reconcile.Journal {
-	j := reconcile.Journal{
-		Revision: x.round.Journal.Revision, Zones: x.zones(), Owned: map[schema.ID]reconcile.Handle{},
-		Protected: x.round.Journal.Protected,
+// settle notes what the run has brought about. Only what was seen or done
+// changes the journal; what could not be read stays as it was.
+func (x *execution) settle() error {
+	return x.amend(func(j *reconcile.Journal) {
+		x.settleTunnels(j)
+		if !x.outcome.Complete() || x.round.Plan.Partial {
+			return
+		}
+		j.Revision, j.Protected = x.round.Desired.Revision, nil
+		for id, o := range x.round.Desired.Objects {
+			if o.Protected() && !schema.Marked(id.Kind) {
+				j.Protected = append(j.Protected, id)
+			}
+		}
+	})
+}
+
+// amend changes the journal as it is now, which another run may have written
+// since this one read it.
+func (x *execution) amend(change func(*reconcile.Journal)) error {
+	stack := x.round.Desired.Stack
+	j, err := x.loop.Journal.Load(stack)
+	if err != nil {
+		return err
 	}
-	owned := map[schema.ID]bool{}
+	if j.Owned == nil {
+		j.Owned = map[schema.ID]reconcile.Handle{}
+	}
+	if j.Pending == nil {
+		j.Pending = map[schema.ID]time.Time{}
+	}
+	change(&j)
+	return x.loop.Journal.Save(stack, j)
+}
+
+func (x *execution) settleTunnels(j *reconcile.Journal) {
+	exists := map[reconcile.Handle]bool{}
 	for _, e := range x.round.Live.Entries {
-		if e.Owned && e.Object.ID().Kind == schema.KindTunnel {
-			owned[e.Object.ID()] = true
+		if id := e.Object.ID(); id.Kind == schema.KindTunnel {
+			exists[e.Handle] = true
+			if e.Owned {
+				j.Owned[id] = e.Handle
+				delete(j.Pending, id)
+			}
 		}
 	}
 	for _, s := range x.round.Plan.Steps {
 		if s.ID.Kind != schema.KindTunnel {
 			continue
 		}
+		done := x.ended[s.ID]
 		switch {
-		case s.Action == reconcile.Delete && x.ended[s.ID]:
-			delete(owned, s.ID)
-		case s.Action == reconcile.Create && x.ended[s.ID]:
-			owned[s.ID] = true
-		case s.Action == reconcile.Create:
-			// It may exist all the same.
-			j.Pending = append(j.Pending, s.ID)
+		case s.Action == reconcile.Delete && done:
+			delete(j.Owned, s.ID)
+		case s.Action == reconcile.Create && done:
+			j.Owned[s.ID] = x.handles[s.ID]
+			exists[x.handles[s.ID]] = true
+			delete(j.Pending, s.ID)
+		case s.Action == reconcile.Create && !x.uncertain[s.ID]:
+			delete(j.Pending, s.ID) // Refused, or never sent.
 		}
 	}
-	for id := range owned {
-		if h, ok := x.handles[id]; ok {
-			j.Owned[id] = h
-		}
+	if !x.unread(schema.KindTunnel) {
+		maps.DeleteFunc(j.Owned, func(id schema.ID, h reconcile.Handle) bool {
+			return id.Kind == schema.KindTunnel && !exists[h]
+		})
 	}
-	if x.outcome.Complete() {
-		j.Revision, j.Protected = x.round.Desired.Revision, nil
-		for id, o := range x.round.Desired.Objects {
-			if o.Protected() {
-				j.Protected = append(j.Protected, id)
-			}
-		}
-	}
-	return j
 }
 
-// zones are those that hold wanted objects, and those that held owned ones.
+func (x *execution) unread(kind schema.Kind) bool {
+	return slices.ContainsFunc(x.round.Live.Unknown, func(u reconcile.Unknown) bool { return u.Kind == kind })
+}
+
+// zones are those that hold wanted or owned objects. One that was written to
+// is never forgotten: its load balancers may use a pool.
 func (x *execution) zones() []string {
-	found := map[string]bool{}
+	var found []string
 	for _, o := range x.round.Desired.Objects {
-		found[zoneOf(o)] = true
+		found = append(found, zoneOf(o))
 	}
 	for _, e := range x.round.Live.Entries {
 		if e.Owned {
-			found[zoneOf(e.Object)] = true
+			found = append(found, zoneOf(e.Object))
 		}
 	}
-	delete(found, "")
-	return sortedStrings(found)
+	return found
+}
+
+// union sorts two lists into one without doubles or empty strings.
+func union(a, b []string) []string {
+	all := slices.DeleteFunc(slices.Concat(a, b), func(s string) bool { return s == "" })
+	slices.Sort(all)
+	return slices.Compact(all)
 }
