@@ -246,6 +246,9 @@ func (p *planner) prune(id schema.ID) {
 			p.doubles[e.Handle] = key
 		}
 		p.steps[key] = &Step{ID: key, Action: Delete, Handle: e.Handle}
+		if l, ok := e.Object.(schema.PrivateLoadBalancer); ok && l.VIP != "" {
+			p.notice(id, "its address %s goes with it: clients that use it lose it", l.VIP)
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package reconcile
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hactl/hactl/schema"
 )
@@ -42,6 +44,8 @@ type Plan struct {
 	// Objects are all that is wanted; a saved plan holds them, so that it can
 	// be applied without its specification.
 	Objects map[schema.ID]schema.Object `json:"-"`
+	// Policy holds the guard rails that a saved plan is checked against again.
+	Policy schema.Policy `json:"-"`
 }
 
 // Step is one change to one object.
@@ -105,6 +109,7 @@ func (p *Plan) count() {
 // savedPlan is a plan in a file: with the objects that it makes.
 type savedPlan struct {
 	*plan
+	Policy  schema.Policy                 `json:"policy"`
 	Objects map[schema.ID]json.RawMessage `json:"objects"`
 }
 
@@ -121,7 +126,7 @@ func (p *Plan) Save() ([]byte, error) {
 		}
 		objects[id] = b
 	}
-	return json.MarshalIndent(savedPlan{(*plan)(p), objects}, "", "  ")
+	return json.MarshalIndent(savedPlan{(*plan)(p), p.Policy, objects}, "", "  ")
 }
 
 // Open reads what Save wrote.
@@ -131,6 +136,7 @@ func Open(b []byte) (*Plan, error) {
 		return nil, fmt.Errorf("this is no saved plan: %w", err)
 	}
 	p := (*Plan)(saved.plan)
+	p.Policy = saved.Policy
 	if p.Version != PlanVersion {
 		return nil, fmt.Errorf("the plan has version %d; this hactl reads version %d", p.Version, PlanVersion)
 	}
@@ -142,12 +148,48 @@ func Open(b []byte) (*Plan, error) {
 		}
 		p.Objects[id] = o
 	}
+	if p.Stack == "" || p.Account == "" || saved.Objects == nil {
+		return nil, errors.New("this plan was not saved with --out: it does not say which stack and account it is for, or what the objects are to be")
+	}
 	for _, s := range p.Steps {
 		if _, ok := p.Objects[s.ID]; !ok && s.Action != Delete {
 			return nil, fmt.Errorf("this plan was not saved with --out: it does not say what %s is to be", s.ID)
 		}
 	}
 	return p, nil
+}
+
+// Follows checks that the steps are those that planning afresh gives, for a
+// part of the objects where the plan is partial: a plan that was edited, or
+// whose world has moved, is not carried out.
+func (p *Plan) Follows(fresh *Plan) error {
+	steps := make(map[schema.ID]Step, len(fresh.Steps))
+	for _, s := range fresh.Steps {
+		steps[s.ID] = s
+	}
+	if len(p.Steps) != len(fresh.Steps) && !p.Partial {
+		return fmt.Errorf("it has %d steps, and planning afresh gives %d", len(p.Steps), len(fresh.Steps))
+	}
+	seen := map[schema.ID]bool{}
+	for _, s := range p.Steps {
+		want, ok := steps[s.ID]
+		if !ok || seen[s.ID] {
+			return fmt.Errorf("the step %q of %s is not one that planning afresh gives", s.Action, s.ID)
+		}
+		seen[s.ID] = true
+		if p.Partial { // What a part needs may not be all that the whole needs.
+			want.Needs = slices.DeleteFunc(slices.Clone(want.Needs), func(n schema.ID) bool { return !slices.Contains(s.Needs, n) })
+		}
+		a, err1 := json.Marshal(s)
+		b, err2 := json.Marshal(want)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		if string(a) != string(b) {
+			return fmt.Errorf("the step %q of %s is not what planning afresh gives", s.Action, s.ID)
+		}
+	}
+	return nil
 }
 
 // Moved compares the plan's basis with what there is now, and returns a

@@ -78,7 +78,9 @@ func TestAFileThatIsNoPlanIsRefused(t *testing.T) {
 		"a list":          {`[]`, "this is no saved plan: json: cannot unmarshal"},
 		"nothing":         {`null`, "the plan has version 0; this hactl reads version 1"},
 		"another version": {`{"version": 2}`, "the plan has version 2; this hactl reads version 1"},
-		"no objects":      {`{"version": 1, "steps": [{"id": "pool/p", "action": "create"}]}`, "this plan was not saved with --out: it does not say what pool/p is to be"},
+		"no objects":      {`{"version": 1, "stack": "s", "account": "a", "objects": {}, "steps": [{"id": "pool/p", "action": "create"}]}`, "this plan was not saved with --out: it does not say what pool/p is to be"},
+		"no stack":        {`{"version": 1, "account": "a", "objects": {}}`, "this plan was not saved with --out: it does not say which stack"},
+		"no account":      {`{"version": 1, "stack": "s", "objects": {}}`, "this plan was not saved with --out: it does not say which stack"},
 		"bad object":      {`{"version": 1, "objects": {"pool/p": {"colour": 1}}}`, `this is no saved plan: pool/p: json: unknown field "colour"`},
 		"bad id":          {`{"version": 1, "objects": {"pools/p": {}}}`, `this is no saved plan: "pools" is no kind of object`},
 	} {
@@ -88,7 +90,7 @@ func TestAFileThatIsNoPlanIsRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := reconcile.Open([]byte(`{"version": 1, "steps": [{"id": "pool/p", "action": "delete"}]}`)); err != nil {
+	if _, err := reconcile.Open([]byte(`{"version": 1, "stack": "s", "account": "a", "objects": {}, "steps": [{"id": "pool/p", "action": "delete"}]}`)); err != nil {
 		t.Errorf("a deletion needs no object: %v", err)
 	}
 }

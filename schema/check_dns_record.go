@@ -2,6 +2,7 @@ package schema
 
 import (
 	"net/netip"
+	"regexp"
 	"strings"
 )
 
@@ -49,6 +50,29 @@ func (c *checker) dnsRecords() {
 	}
 }
 
+// dataFields are the API's names of the parts that a type is given by.
+var (
+	dataFields = map[string]string{
+		"CAA":    "flags, tag, value",
+		"CERT":   "type, key_tag, algorithm, certificate",
+		"DNSKEY": "flags, protocol, algorithm, public_key",
+		"DS":     "key_tag, algorithm, digest_type, digest",
+		"HTTPS":  "priority, target, value",
+		"LOC":    "lat_degrees, lat_minutes, lat_seconds, lat_direction, long_degrees, long_minutes, long_seconds, long_direction, altitude, size, precision_horz, precision_vert",
+		"NAPTR":  "order, preference, flags, service, regex, replacement",
+		"SMIMEA": "usage, selector, matching_type, certificate",
+		"SRV":    "priority, weight, port, target",
+		"SSHFP":  "algorithm, type, fingerprint",
+		"SVCB":   "priority, target, value",
+		"TLSA":   "usage, selector, matching_type, certificate",
+		"URI":    "target, weight",
+	}
+	recordName = regexp.MustCompile(`^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9-]+$`)
+)
+
+// GivenByData tells whether records of that type consist of parts.
+func GivenByData(recordType string) bool { return dataFields[recordType] != "" }
+
 func (c *checker) recordContent(path string, r DNSRecord) {
 	given := 0
 	for _, set := range []bool{r.Content != "", r.Tunnel != "", len(r.Data) > 0} {
@@ -58,6 +82,23 @@ func (c *checker) recordContent(path string, r DNSRecord) {
 	}
 	if given != 1 {
 		c.errorf(path, "exactly one of content, tunnel and data says what the record holds")
+	}
+	if GivenByData(r.Type) && len(r.Data) == 0 && given == 1 {
+		c.errorf(path, "a record of type %s is given by its data, in the API's names: %s", r.Type, dataFields[r.Type])
+	}
+	if len(r.Data) > 0 && !GivenByData(r.Type) {
+		c.errorf(path+".data", "a record of type %s has content, no data", r.Type)
+	}
+	if !recordName.MatchString(r.Name) {
+		c.errorf(path+".name", "%q is no DNS name", r.Name)
+	}
+	if r.Type == "CNAME" && r.Content == r.Name {
+		c.errorf(path+".content", "a CNAME that leads to itself")
+	}
+	if addressType(r.Type) || r.Type == "MX" || r.Type == "NS" || r.Type == "PTR" {
+		if r.Content != "" && (strings.ContainsAny(r.Content, " \t") || addressType(r.Type) && r.Priority != nil) {
+			c.errorf(path+".content", "%q is no target for a record of type %s", r.Content, r.Type)
+		}
 	}
 	if r.Tunnel != "" {
 		reference(c, path+".tunnel", "tunnels", r.Tunnel, c.spec.Tunnels)

@@ -3,9 +3,13 @@ package schema
 import (
 	"math"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+// originAddress is an IP address or a hostname.
+var originAddress = regexp.MustCompile(`^([0-9a-fA-F:.]+|([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9-]+\.?)$`)
 
 func (c *checker) pools() {
 	for _, name := range sortedKeys(c.spec.Pools) {
@@ -73,6 +77,9 @@ func (c *checker) origin(path string, p Pool, o Origin, reached seen) {
 				target = a.String()
 			}
 		}
+	}
+	if o.Address != "" && !originAddress.MatchString(o.Address) {
+		c.errorf(path+".address", "%q is neither an IP address nor a hostname", o.Address)
 	}
 	if a, err := netip.ParseAddr(target); err == nil {
 		target = a.String()

@@ -3,6 +3,7 @@ package schema
 import (
 	"net/netip"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -83,6 +84,8 @@ func (r DNSRecord) Canonical() DNSRecord {
 		if a, err := netip.ParseAddr(r.Content); err == nil {
 			r.Content = a.String()
 		}
+	case "TXT":
+		r.Content = unquoteTXT(r.Content)
 	case "CNAME", "MX", "NS", "PTR":
 		r.Content = strings.TrimSuffix(strings.ToLower(r.Content), ".")
 	}
@@ -92,4 +95,25 @@ func (r DNSRecord) Canonical() DNSRecord {
 // sameData compares the parts of two records; numbers are float64 in both.
 func sameData(a, b map[string]any) bool {
 	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
+}
+
+// unquoteTXT joins the quoted strings that a TXT record is made of (RFC 1035,
+// 3.3.14: of up to 255 bytes each), so that the text is the same whether it
+// was written whole, quoted, or in pieces.
+func unquoteTXT(s string) string {
+	var b strings.Builder
+	rest := strings.TrimSpace(s)
+	for rest != "" {
+		quoted, err := strconv.QuotedPrefix(rest)
+		if err != nil || quoted[0] != '"' {
+			return s
+		}
+		text, err := strconv.Unquote(quoted)
+		if err != nil {
+			return s
+		}
+		b.WriteString(text)
+		rest = strings.TrimLeft(rest[len(quoted):], " ")
+	}
+	return b.String()
 }

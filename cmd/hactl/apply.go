@@ -85,16 +85,19 @@ func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 	}
 	outcome, err := lp.Execute(ctx, round, grace)
 	progress.Close()
-	if f.output != "text" {
+	switch f.output {
+	case "json":
+		if err := render.JSONOutcome(cmd.OutOrStdout(), round.Plan, told(outcome)); err != nil {
+			return err
+		}
+	case "markdown":
 		if err := f.show(cmd, round.Plan); err != nil {
 			return err
 		}
 	}
-	if err != nil {
-		return err
-	}
-	targets, err := f.ids()
-	if err != nil {
+	targets, idErr := f.ids()
+	if err := errors.Join(err, idErr); err != nil {
+		fmt.Fprintf(stderr, "%d of %d steps done.\n", len(outcome.Done), len(round.Plan.Steps))
 		return err
 	}
 	return report(ctx, cmd, lp, round, outcome, remaining(round.Plan, targets, len(args) == 1))
@@ -134,26 +137,11 @@ func (f *planFlags) saved(ctx context.Context, name string, observer reconcile.O
 	if err != nil {
 		return nil, nil, err
 	}
-	kept := p.Violations[:0]
-	for _, v := range p.Violations {
-		lifted := false
-		for _, r := range allowed {
-			lifted = lifted || r == v.Rule
-		}
-		if !lifted {
-			kept = append(kept, v)
-		}
-	}
-	p.Violations = kept
-	account := p.Account
-	if account == "" {
-		account = os.Getenv("CLOUDFLARE_ACCOUNT_ID")
-	}
-	lp, _, err := f.edge.loop(account, observer)
+	lp, _, err := f.edge.loop(p.Account, observer)
 	if err != nil {
 		return nil, nil, err
 	}
-	round, err := lp.Revisit(ctx, p)
+	round, err := lp.Revisit(ctx, p, allowed)
 	return lp, round, err
 }
 
@@ -210,21 +198,7 @@ func report(ctx context.Context, cmd *cobra.Command, lp *loop.Loop, round *loop.
 			len(o.Done), total, o.Elapsed.Round(time.Millisecond), o.Requests)
 	}
 	if !o.Complete() {
-		n := 0
-		list := func(how string, ids ...schema.ID) {
-			for _, id := range ids {
-				n++
-				fmt.Fprintf(stderr, "  left: %s (%s)\n", id, how)
-			}
-		}
-		for _, f := range o.Failed {
-			list("failed", f.ID)
-		}
-		for _, f := range o.Skipped {
-			list(f.Err.Error(), f.ID)
-		}
-		list("interrupted", o.Left...)
-		return fmt.Errorf("left to do: %d; run apply again", n)
+		return unfinished(stderr, o)
 	}
 	if len(round.Plan.Conflicts) > 0 {
 		return errors.New("all but the conflicts is done")
@@ -247,4 +221,40 @@ func report(ctx context.Context, cmd *cobra.Command, lp *loop.Loop, round *loop.
 		return errors.New("done, but this differs again: somebody else may be changing it")
 	}
 	return nil
+}
+
+// told puts an outcome into the form of the JSON contract.
+func told(o loop.Outcome) render.Outcome {
+	r := render.Outcome{Done: o.Done, Left: o.Left, Requests: o.Requests, Seconds: o.Elapsed.Seconds()}
+	for _, f := range o.Failed {
+		r.Failed = append(r.Failed, render.Unfinished{ID: f.ID, Class: reconcile.ClassOf(f.Err), Reason: f.Err.Error()})
+	}
+	for _, f := range o.Skipped {
+		r.Skipped = append(r.Skipped, render.Unfinished{ID: f.ID, Reason: f.Err.Error()})
+	}
+	return r
+}
+
+// unfinished lists what is left, with why, and says what would help.
+func unfinished(w io.Writer, o loop.Outcome) error {
+	n, mend := 0, false
+	left := func(why string, id schema.ID) {
+		n++
+		fmt.Fprintf(w, "  left: %s (%s)\n", id, why)
+	}
+	for _, f := range o.Failed {
+		class := reconcile.ClassOf(f.Err)
+		mend = mend || class == reconcile.Invalid || class == reconcile.Denied
+		left("failed: "+string(class), f.ID)
+	}
+	for _, f := range o.Skipped {
+		left(f.Err.Error(), f.ID)
+	}
+	for _, id := range o.Left {
+		left("interrupted", id)
+	}
+	if mend {
+		return fmt.Errorf("left to do: %d; what was refused needs a change of the specification, the token or the account, then apply again", n)
+	}
+	return fmt.Errorf("left to do: %d; run apply again", n)
 }

@@ -166,7 +166,10 @@ func (d *demo) story() error {
 	if err := d.behind(); err != nil {
 		return err
 	}
-	if err := d.hactl(0, "apply", "--yes", "--repo", "edge.git"); err != nil {
+	if err := d.hactl(exitChanges, "diff", "--repo", "edge.git", "--out", "drift.plan"); err != nil {
+		return err
+	}
+	if err := d.hactl(0, "apply", "--yes", "drift.plan"); err != nil {
 		return err
 	}
 

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hactl/hactl/reconcile/render"
 )
 
 func newDiff() *cobra.Command {
@@ -21,7 +23,9 @@ Exit code: 0 nothing to do, 2 something to do, 1 error.`,
 			if err := f.check(); err != nil {
 				return err
 			}
-			_, round, err := f.plan(cmd.Context(), cmd.ErrOrStderr(), nil)
+			stderr := cmd.ErrOrStderr()
+			progress := &render.Progress{W: stderr, Style: style(cmd, stderr)}
+			_, round, err := f.plan(cmd.Context(), stderr, progress)
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/schema"
@@ -46,7 +47,7 @@ func (e *Engine) Adopt(ctx context.Context, scope reconcile.Scope, id schema.ID,
 			body["expected_codes"] = o.ExpectedCodes // API: PATCH requires it.
 		}
 	}
-	return o, wrap("adopt", id, e.client.call(ctx, http.MethodPatch, path+"/"+string(h), body, nil))
+	return o, wrap("adopt", id, e.client.call(ctx, http.MethodPatch, path+"/"+url.PathEscape(string(h)), body, nil))
 }
 
 // adopted finds the object and checks that it can become the one of that ID.

@@ -21,6 +21,8 @@ type resource struct {
 	path   string // of the collection
 	body   any
 	update string // method
+	// complete is the body of a PUT that a creation needs besides, or nil.
+	complete any
 	// find looks for the object by what identifies it: after a creation
 	// whose answer was lost.
 	find func(context.Context) (id string, found bool, err error)
@@ -46,11 +48,15 @@ func (e *Engine) apply(ctx context.Context, c reconcile.Change) (reconcile.Handl
 	case c.Action == reconcile.Update && r.update == "":
 		return c.Handle, false, nil // Nothing about it can differ.
 	case c.Action == reconcile.Update:
-		return c.Handle, false, e.client.call(ctx, r.update, r.path+"/"+string(c.Handle), r.body, nil)
+		return c.Handle, false, e.client.call(ctx, r.update, r.path+"/"+url.PathEscape(string(c.Handle)), r.body, nil)
 	case c.Action == reconcile.Replace && c.ID.Kind == schema.KindDNSRecord:
 		return e.swapRecord(ctx, c, r)
 	}
 	id, err := e.create(ctx, r)
+	if err == nil && r.complete != nil {
+		// PUT takes a field that POST does not.
+		err = e.client.call(ctx, http.MethodPut, r.path+"/"+url.PathEscape(id), r.complete, nil)
+	}
 	return reconcile.Handle(id), false, err
 }
 
@@ -105,7 +111,13 @@ func (e *Engine) wire(ctx context.Context, c reconcile.Change, h *handles) (reso
 		r.body = monitorWire(o, text)
 		r.find = found(e.client, path, 0, func(w wireMonitor) (string, bool) { return w.ID, w.Description == text })
 	case schema.Pool:
-		r.body = poolWire(o, text, h)
+		w := poolWire(o, text, h)
+		r.body = w
+		if c.Action == reconcile.Create && w.HealthSources != nil {
+			r.complete = w
+			w.HealthSources = nil
+			r.body = w
+		}
 		r.find = found(e.client, path, 0, func(w wirePool) (string, bool) {
 			return w.ID, w.Name == o.Name && w.Description == text
 		})
@@ -210,21 +222,11 @@ func (e *Engine) post(ctx context.Context, r resource) (string, error) {
 	var made struct {
 		ID string `json:"id"`
 	}
-	body := r.body
-	pool, regional := body.(wirePool)
-	if regional = regional && pool.HealthSources != nil; regional {
-		bare := pool
-		bare.HealthSources = nil // POST does not take it; PUT does.
-		body = bare
-	}
-	if err := e.client.call(ctx, http.MethodPost, r.path, body, &made); err != nil {
+	if err := e.client.call(ctx, http.MethodPost, r.path, r.body, &made); err != nil {
 		return "", err
 	}
 	if made.ID == "" {
 		return "", &apiError{message: "the answer has no id", ambiguous: true}
-	}
-	if regional {
-		return made.ID, e.client.call(ctx, http.MethodPut, r.path+"/"+made.ID, pool, nil)
 	}
 	return made.ID, nil
 }
@@ -269,7 +271,7 @@ func (e *Engine) delete(ctx context.Context, c reconcile.Change) error {
 	if err != nil {
 		return err
 	}
-	err = e.client.call(ctx, http.MethodDelete, path+"/"+string(c.Handle), nil, nil)
+	err = e.client.call(ctx, http.MethodDelete, path+"/"+url.PathEscape(string(c.Handle)), nil, nil)
 	if isStatus(err, http.StatusNotFound) {
 		return nil
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/hactl/hactl/reconcile"
 )
 
 // Cloudflare counts 1200 requests in 5 minutes per user, and blocks for the
@@ -17,8 +19,13 @@ const (
 	budgetWindow  = 5 * time.Minute
 )
 
-// budget makes every request wait until it fits the window. It believes the
-// server's headers where they leave less than its own count.
+// longestPause is the longest that the server may ask for before its answer
+// counts as a refusal.
+const longestPause = 15 * time.Minute
+
+// budget makes every request wait until it fits the window. Where the server's
+// headers leave less than its own count, it goes by them: others may use the
+// same token.
 type budget struct {
 	now func() time.Time
 	// wait is told of each pause once, however many requests wait; asked
@@ -29,6 +36,8 @@ type budget struct {
 	quota   int
 	sent    []time.Time // within the window, oldest first
 	blocked time.Time   // nothing is sent before
+	left    int         // what the server last said is left, less what went out since
+	until   time.Time   // how long that holds
 	total   int
 	told    time.Time // the end of the pause last told of
 }
@@ -47,7 +56,11 @@ func (b *budget) take(ctx context.Context) error {
 				pause, asked = full, false
 			}
 		}
+		if reset := b.until.Sub(now); b.left <= 0 && reset > pause {
+			pause, asked = reset, true
+		}
 		if pause <= 0 {
+			b.left--
 			b.sent = append(b.sent, now)
 			b.total++
 			b.mu.Unlock()
@@ -72,6 +85,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-t.C:
 		return nil
+	case <-reconcile.Interrupted(ctx):
+		return reconcile.ErrInterrupted
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -89,9 +104,14 @@ func (b *budget) learn(status int, h http.Header) {
 			b.blocked = until
 		}
 	}
-	if m := remaining.FindStringSubmatch(h.Get("Ratelimit")); m != nil && m[1] == "0" {
-		if s, err := strconv.Atoi(m[2]); err == nil {
-			block(time.Duration(s) * time.Second)
+	if m := remaining.FindStringSubmatch(h.Get("Ratelimit")); m != nil {
+		left, err1 := strconv.Atoi(m[1])
+		s, err2 := strconv.Atoi(m[2])
+		if err1 == nil && err2 == nil {
+			if now.After(b.until) || left < b.left {
+				b.left = left
+			}
+			b.until = now.Add(time.Duration(s) * time.Second)
 		}
 	}
 	if status == http.StatusTooManyRequests {
@@ -99,14 +119,15 @@ func (b *budget) learn(status int, h http.Header) {
 	}
 }
 
-// retryAfter reads seconds or a date (RFC 9110, 10.2.3); a minute without it.
+// retryAfter reads seconds or a date (RFC 9110, 10.2.3): at least one second,
+// and a minute where there is none.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := h.Get("Retry-After")
-	if s, err := strconv.Atoi(v); err == nil && s >= 0 {
-		return time.Duration(s) * time.Second
+	if s, err := strconv.Atoi(v); err == nil {
+		return max(time.Second, time.Duration(s)*time.Second)
 	}
 	if t, err := http.ParseTime(v); err == nil {
-		return max(0, t.Sub(now))
+		return max(time.Second, t.Sub(now))
 	}
 	return time.Minute
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hactl/hactl/reconcile"
 )
 
 // answers is a server that gives one answer after the other.
@@ -152,9 +154,48 @@ func TestWhatMayBeRepeated(t *testing.T) {
 	}
 }
 
+func TestServerThatKeepsPuttingOffIsGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		after string
+		sent  int
+	}{{"3600", 1}, {"0", limitedTries}} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &answers{}
+			for range 20 {
+				a.next = append(a.next, reply(429, `{}`, "Retry-After", c.after))
+			}
+			tr, _ := testTransport(a, 100)
+			if err := send(t, tr, http.MethodPost); err == nil || len(a.times) != c.sent {
+				t.Errorf("Retry-After %s: sent %d times, error %v; want %d times and an error", c.after, len(a.times), err, c.sent)
+			}
+		})
+	}
+}
+
+func TestInterruptionEndsAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &answers{next: []func(*http.Request) (*http.Response, error){reply(429, `{}`, "Retry-After", "120")}}
+		tr, _ := testTransport(a, 100)
+		interrupt, stop := context.WithTimeout(t.Context(), 2*time.Second)
+		defer stop()
+		r, err := http.NewRequestWithContext(reconcile.WithInterrupt(t.Context(), interrupt), http.MethodPost, "http://api.invalid/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		response, err := tr.RoundTrip(r)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		if !errors.Is(err, reconcile.ErrInterrupted) || time.Since(began) != 2*time.Second {
+			t.Errorf("error %v after %s, want an interruption after 2s", err, time.Since(began))
+		}
+	})
+}
+
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := &answers{next: []func(*http.Request) (*http.Response, error){reply(429, `{}`, "Retry-After", "3600")}}
+		a := &answers{next: []func(*http.Request) (*http.Response, error){reply(429, `{}`, "Retry-After", "600")}}
 		tr, _ := testTransport(a, 100)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -50,6 +51,9 @@ func newClient(o Options) (*client, error) {
 	}
 	if o.Account == "" {
 		return nil, errors.New("no Cloudflare account: set CLOUDFLARE_ACCOUNT_ID, or account in the specification")
+	}
+	if !accountID.MatchString(o.Account) {
+		return nil, fmt.Errorf("%q is no Cloudflare account id: want 32 hexadecimal digits", o.Account)
 	}
 	quota := o.Budget
 	if quota == 0 {
@@ -95,6 +99,8 @@ func newClient(o Options) (*client, error) {
 	return &client{api: api, budget: b, account: o.Account, backoff: backoff}, nil
 }
 
+var accountID = regexp.MustCompile("^[0-9a-f]{32}$")
+
 // inAccount is the path of an account's resource.
 func (c *client) inAccount(format string, args ...any) string {
 	return "/accounts/" + c.account + fmt.Sprintf(format, args...)
@@ -113,6 +119,8 @@ func (c *client) page(ctx context.Context, method, path string, in, out any) (*c
 	case err == nil:
 	case errors.As(err, &failed):
 		return nil, failed
+	case errors.Is(err, reconcile.ErrInterrupted):
+		return nil, reconcile.ErrInterrupted
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	default:
@@ -173,6 +181,10 @@ func list[T any](ctx context.Context, c *client, path string, query url.Values, 
 	})
 	for _, page := range rest {
 		items = append(items, page...)
+	}
+	if err == nil && len(items) < info.Total {
+		// What is missing would be taken for absent, and made again.
+		err = &apiError{status: http.StatusServiceUnavailable, message: fmt.Sprintf("the list has %d of %d objects: it changed while it was read", len(items), info.Total)}
 	}
 	return items, err
 }

@@ -27,12 +27,6 @@ type wireSettings struct {
 	FlattenCname bool `json:"flatten_cname,omitempty"`
 }
 
-// parts are the types whose content is made from data.
-var parts = map[string]bool{
-	"CAA": true, "CERT": true, "DNSKEY": true, "DS": true, "HTTPS": true, "LOC": true, "NAPTR": true,
-	"SMIMEA": true, "SRV": true, "SSHFP": true, "SVCB": true, "TLSA": true, "URI": true,
-}
-
 func (w wireRecord) object(t *translation, key, zone, comment string) schema.DNSRecord {
 	r := schema.DNSRecord{
 		Key: key, Zone: zone, Name: w.Name, Type: w.Type, Content: w.Content, TTL: schema.TTL(w.TTL), Proxied: value(w.Proxied),
@@ -50,7 +44,7 @@ func (w wireRecord) object(t *translation, key, zone, comment string) schema.DNS
 	if name, ok := t.tunnel(w.Content); ok && w.Type == "CNAME" {
 		r.Tunnel, r.Content = name, ""
 	}
-	if parts[w.Type] && len(w.Data) > 0 {
+	if schema.GivenByData(w.Type) && len(w.Data) > 0 {
 		r.Data, r.Content = w.Data, ""
 	}
 	return normalizeRecord(r)

@@ -42,7 +42,7 @@ type snapshot struct {
 // nothing returns an error where no list of the account could be read: a
 // token that may read nothing, or an API that does not answer, is one error
 // and not a finding about every object.
-func (s *snapshot) nothing() error {
+func (s *snapshot) nothing(account string) error {
 	accounts := []schema.Kind{
 		schema.KindNetwork, schema.KindRoute, schema.KindMonitor, schema.KindPool, schema.KindPrivateLoadBalancer, schema.KindTunnel,
 	}
@@ -56,7 +56,7 @@ func (s *snapshot) nothing() error {
 			first = s.unknown[i].Err
 		}
 	}
-	return fmt.Errorf("nothing at Cloudflare could be read: %w", first)
+	return fmt.Errorf("nothing in Cloudflare account %s could be read: %w", account, first)
 }
 
 func (s *snapshot) fail(kind schema.Kind, name, op string, err error) {
@@ -78,7 +78,7 @@ func (e *Engine) Read(ctx context.Context, scope reconcile.Scope) (reconcile.Liv
 	if err := ctx.Err(); err != nil {
 		return reconcile.Live{}, err
 	}
-	if err := s.nothing(); err != nil {
+	if err := s.nothing(e.client.account); err != nil {
 		return reconcile.Live{}, err
 	}
 	return s.live(scope), nil

@@ -24,6 +24,7 @@ const (
 
 const (
 	attempts       = 5                // of a request that may be repeated
+	limitedTries   = 10               // of a request that the server keeps putting off
 	requestTimeout = 60 * time.Second // of one attempt
 	largestBody    = 256 << 20
 )
@@ -35,6 +36,8 @@ type apiError struct {
 	message string // without secrets
 	// ambiguous: the request may have been carried out.
 	ambiguous bool
+	// pause is what the server asks for with a 429.
+	pause time.Duration
 }
 
 func (e *apiError) Error() string {
@@ -107,6 +110,9 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return response, err
 		}
 		limited := failed.status == http.StatusTooManyRequests
+		if limited && (attempt >= limitedTries || failed.pause > longestPause) {
+			return nil, err
+		}
 		// A POST may have been carried out: only its sender can find out.
 		repeatable := limited || r.Method != http.MethodPost && failed.ambiguous
 		if !repeatable || attempt >= attempts && !limited {
@@ -125,6 +131,8 @@ func (t *transport) once(r *http.Request, body []byte, slots chan struct{}) (*ht
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
+	case <-reconcile.Interrupted(r.Context()):
+		return nil, reconcile.ErrInterrupted
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
@@ -153,6 +161,10 @@ func (t *transport) once(r *http.Request, body []byte, slots chan struct{}) (*ht
 		return nil, &apiError{message: "the answer broke off: " + err.Error(), ambiguous: true}
 	}
 	if err := judge(response.StatusCode, content); err != nil {
+		var failed *apiError
+		if errors.As(err, &failed) && failed.status == http.StatusTooManyRequests {
+			failed.pause = retryAfter(response.Header, t.budget.now())
+		}
 		return nil, err
 	}
 	response.Body = io.NopCloser(bytes.NewReader(content))

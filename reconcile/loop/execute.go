@@ -57,7 +57,7 @@ func (l *Loop) Execute(ctx context.Context, round *Round, grace time.Duration) (
 	defer stop()
 	release := context.AfterFunc(ctx, func() { time.AfterFunc(grace, stop) })
 	defer release()
-	x.run(ctx, working)
+	x.run(ctx, reconcile.WithInterrupt(working, ctx))
 	x.outcome.Requests = l.requests() - x.requests
 	x.outcome.Elapsed = time.Since(x.began)
 	return x.outcome, x.settle()
@@ -149,6 +149,11 @@ func (x *execution) skip(s *schedule) {
 
 func (x *execution) finish(f finished) {
 	x.ended[f.step.ID] = f.err == nil
+	if errors.Is(f.err, reconcile.ErrInterrupted) {
+		x.outcome.Left = append(x.outcome.Left, f.step.ID)
+		x.observe(reconcile.Event{Kind: reconcile.StepAborted, Step: f.step})
+		return
+	}
 	event := reconcile.Event{Kind: reconcile.StepDone, Step: f.step, Err: f.err, Elapsed: f.elapsed}
 	if f.err != nil {
 		event.Kind = reconcile.StepFailed

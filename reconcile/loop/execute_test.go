@@ -389,7 +389,9 @@ func TestSavedPlanIsRefusedOnceTheWorldMoved(t *testing.T) {
 	p := s.Pools["a"]
 	p.Description = "changed"
 	s.Pools["a"] = p
-	b, err := plan(t, l, s).Plan.Save()
+	made := plan(t, l, s).Plan
+	made.Account = "acc"
+	b, err := made.Save()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,8 +399,15 @@ func TestSavedPlanIsRefusedOnceTheWorldMoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if round, err := l.Revisit(t.Context(), saved); err != nil || len(round.Plan.Steps) != 1 {
+	if round, err := l.Revisit(t.Context(), saved, nil); err != nil || len(round.Plan.Steps) != 1 {
 		t.Fatalf("the plan is refused although nothing moved: %v", err)
+	}
+	edited, err := reconcile.Open([]byte(strings.Replace(string(b), `"description": "changed"`, `"description": "edited"`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Revisit(t.Context(), edited, nil); err == nil || !strings.Contains(err.Error(), "changed after it was saved") {
+		t.Errorf("error %v, want one that says that the file was edited", err)
 	}
 	for h, e := range f.live {
 		if o, ok := e.Object.(schema.Pool); ok && o.Name == "a" {
@@ -407,7 +416,7 @@ func TestSavedPlanIsRefusedOnceTheWorldMoved(t *testing.T) {
 			f.live[h] = e
 		}
 	}
-	if _, err := l.Revisit(t.Context(), saved); err == nil || !strings.Contains(err.Error(), "pool/a was changed") {
+	if _, err := l.Revisit(t.Context(), saved, nil); err == nil || !strings.Contains(err.Error(), "pool/a was changed") {
 		t.Errorf("error %v, want one that says that pool/a was changed", err)
 	}
 }

@@ -77,13 +77,15 @@ func (l *Loop) Plan(ctx context.Context, r Request) (*Round, error) {
 	if r.Spec.Policy != nil {
 		policy.Policy = *r.Spec.Policy
 	}
+	round.Plan.Policy = policy.Policy
 	round.Plan.Violations = policy.Check(round.Plan, round.Desired, round.Live)
 	return round, nil
 }
 
 // Revisit reads what there is for a saved plan. It is an error if the plan's
-// basis has moved.
-func (l *Loop) Revisit(ctx context.Context, p *reconcile.Plan) (*Round, error) {
+// basis has moved, or if its steps do not follow from its objects. The guard
+// rails are checked again.
+func (l *Loop) Revisit(ctx context.Context, p *reconcile.Plan, allowed []reconcile.Rule) (*Round, error) {
 	round, err := l.look(ctx, reconcile.Desired{Stack: p.Stack, Revision: p.Revision, Objects: p.Objects})
 	if err != nil {
 		return nil, err
@@ -95,6 +97,12 @@ func (l *Loop) Revisit(ctx context.Context, p *reconcile.Plan) (*Round, error) {
 	if len(moved) > 0 {
 		return nil, fmt.Errorf("the plan no longer fits, and nothing was changed; since it was made\n%s", strings.Join(moved, "\n"))
 	}
+	fresh := reconcile.Diff(round.Desired, round.Live)
+	if err := p.Follows(fresh); err != nil {
+		return nil, fmt.Errorf("the plan was changed after it was saved, and nothing was done: %w", err)
+	}
+	policy := reconcile.Policy{Policy: p.Policy, Allowed: allowed, Journal: round.Journal}
+	p.Violations = policy.Check(p, round.Desired, round.Live)
 	round.Plan = p
 	return round, nil
 }
