@@ -17,6 +17,7 @@ import (
 const (
 	DefaultBudget = 1200
 	budgetWindow  = 5 * time.Minute
+	perSecond     = 200 // from one address
 )
 
 // longestPause is the longest that the server may ask for before its answer
@@ -54,6 +55,16 @@ func (b *budget) take(ctx context.Context) error {
 		if len(b.sent) >= b.quota {
 			if full := budgetWindow - now.Sub(b.sent[0]); full > pause {
 				pause, asked = full, false
+			}
+		}
+		if n := len(b.sent); n >= perSecond {
+			// Pauses of less than a second are nothing to tell of.
+			if full := time.Second - now.Sub(b.sent[n-perSecond]); full > 0 && full > pause {
+				b.mu.Unlock()
+				if err := sleep(ctx, full); err != nil {
+					return err
+				}
+				continue
 			}
 		}
 		if reset := b.until.Sub(now); b.left <= 0 && reset > pause {

@@ -15,10 +15,10 @@ import (
 )
 
 // How many requests are under way at a time. Cloudflare allows 200 a second
-// from one address: six writes of 30 ms each stay just within that; reads
-// come in bursts too short to reach it.
+// from one address, which the budget keeps: six writes of 30 ms each stay just
+// within that, reads come in short bursts.
 const (
-	ConcurrentReads  = 16
+	ConcurrentReads  = 32
 	ConcurrentWrites = 6
 )
 
