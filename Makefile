@@ -4,13 +4,17 @@ GO ?= go
 FUZZTIME ?= 5s
 FUZZ ?= $(shell grep -rln 'func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test lint fuzz vuln bench update clean
+.PHONY: build test lint fuzz vuln bench bench-vrrp update clean
 
 build: ## the static binary, ./hactl
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o hactl ./cmd/hactl
 
+# The hosts' tests measure time on real sockets: they run by themselves.
+HOST = ./engines/host
+
 test: lint ## everything that CI asks for, but for fuzzing and vulnerabilities
-	$(GO) test -race -shuffle=on ./...
+	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /engines/host$$)
+	$(GO) test -race -shuffle=on $(HOST)
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants:"; gofmt -l .; exit 1; }
@@ -29,6 +33,9 @@ vuln: ## known vulnerabilities, where the database can be reached
 	if [ $$status -ne 0 ] && ! echo "$$out" | grep -q '^Vulnerability #'; then \
 		echo "govulncheck was not run: its database cannot be reached"; \
 	else echo "$$out"; exit $$status; fi
+
+bench-vrrp: ## hactl beside keepalived in network namespaces, in turn
+	HACTL_BENCH_VRRP=20 $(GO) test -run TestCompare -timeout 2h -v $(HOST)
 
 bench: ## the figures of the README, each beside its limit
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./cmd/hactl

@@ -41,7 +41,7 @@ func estate(b *testing.B, pools int) (dir string, objects int) {
 		fmt.Fprintf(&s, "loadBalancers: \"h%d.example.com\": {zone: \"example.com\", defaultPools: [\"p%d\", \"p%d\"], fallbackPool: \"p%d\"}\n", i, 10*i, 10*i+1, 10*i)
 	}
 	for i := range pools {
-		fmt.Fprintf(&s, "pools: p%d: {\n\tdescription: \"pool %d\"\n\tmonitor: \"m%d\"\n\torigins: {\n", i, i, i%tenth)
+		fmt.Fprintf(&s, "pools: p%d: {\n\tdescription: \"pool %d\"\n\tmonitor: \"m%d\"\n\torigins: {\n", i, i, i/10)
 		fmt.Fprintf(&s, "\t\ta: tunnel: \"t%d\"\n\t\tb: {address: \"192.0.2.%d\", weight: 0.5}\n\t\tc: {address: \"198.51.100.%d\", port: 8443}\n\t}\n}\n", i/10, i%250+1, i%250+1)
 	}
 	dir = b.TempDir()

@@ -1,0 +1,262 @@
+package host
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/hactl/hactl/engines/vrrp"
+)
+
+const (
+	socketFile = "engine.sock"
+	lockFile   = "engine.lock"
+	stateFile  = "state.json"
+	// history is how many events are kept for who subscribes later.
+	history = 256
+	// A subscriber that does not read for this long is cut off.
+	slowSubscriber = 2 * time.Second
+)
+
+// control serves the unix socket. Its goroutines are ordinary ones: they decode
+// and encode, and hand the loop what is to be done.
+type control struct {
+	engine     *Engine
+	log        *slog.Logger
+	listener   *net.UnixListener
+	lock       io.Closer
+	resume     map[string]vrrp.Snapshot // of a process that crashed; for the first configuration
+	configured bool
+	orphaned   bool // handed over to a successor that did not take over
+
+	mu          sync.Mutex // serialises what changes the engine
+	subscribers struct {
+		sync.Mutex
+		conns  map[*session]bool
+		recent []NumberedEvent
+		number uint64
+	}
+}
+
+type session struct {
+	conn net.Conn
+	mu   sync.Mutex
+}
+
+func (s *session) send(r reply) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode reply: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.conn.SetWriteDeadline(time.Now().Add(slowSubscriber))
+	_, err = s.conn.Write(append(b, '\n'))
+	return err
+}
+
+// serve accepts until the listener is closed.
+func (c *control) serve() {
+	c.subscribers.conns = map[*session]bool{}
+	go c.pump()
+	for {
+		conn, err := c.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			c.log.Error("accept", "err", err)
+			return
+		}
+		go c.attend(&session{conn: conn})
+	}
+}
+
+func (c *control) attend(s *session) {
+	defer func() {
+		c.subscribers.Lock()
+		delete(c.subscribers.conns, s)
+		c.subscribers.Unlock()
+		_ = s.conn.Close()
+	}()
+	d := json.NewDecoder(bufio.NewReader(s.conn))
+	for {
+		var q request
+		if err := d.Decode(&q); err != nil {
+			return
+		}
+		r := reply{ID: q.ID}
+		if err := c.answer(s, &q, &r); err != nil {
+			r.Error = err.Error()
+		}
+		if s.send(r) != nil {
+			return
+		}
+		if q.Op == opSubscribe {
+			c.subscribe(s, q.After)
+		}
+	}
+}
+
+func (c *control) answer(s *session, q *request, r *reply) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.engine
+	call := func(f func()) error {
+		if !e.call(f) {
+			return errEnded
+		}
+		return nil
+	}
+	switch q.Op {
+	case opConfigure:
+		if q.Config == nil {
+			return errors.New("no configuration")
+		}
+		return c.configure(*q.Config)
+	case opStatus:
+		st, ok := e.status()
+		if !ok {
+			return errEnded
+		}
+		r.Status = &st
+		return nil
+	case opChecks:
+		return call(func() { e.setChecks(q.Router, q.Checks) })
+	case opMaintenance:
+		return call(func() { e.setMaintenance(q.Router, q.On) })
+	case opShutdown:
+		return call(func() { e.shutdown(q.Now) })
+	case opUpgrade:
+		return c.upgrade(q.Path)
+	case opSubscribe:
+		return nil
+	}
+	return fmt.Errorf("unknown operation %q", q.Op)
+}
+
+func (c *control) configure(cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	resume := c.resume
+	c.resume = nil
+	refused := false
+	if !c.engine.call(func() {
+		if refused = c.engine.stopping; !refused {
+			c.engine.apply(cfg, resume)
+		}
+	}) {
+		return errEnded
+	}
+	if refused {
+		return errors.New("the engine is stopping")
+	}
+	c.configured = true
+	// What decoding has used is garbage now, and the next is far away.
+	debug.FreeOSMemory()
+	return nil
+}
+
+func (e *Engine) setChecks(name string, checks Checks) {
+	e.now = e.clock()
+	e.checks[name] = checks
+	for _, r := range e.routers {
+		if r.cfg.Name == name && r.checks != checks {
+			r.checks = checks
+			e.handle(r, vrrp.Checks(checks))
+		}
+	}
+}
+
+func (e *Engine) setMaintenance(name string, on bool) {
+	e.now = e.clock()
+	if on {
+		e.maintenance[name] = true
+	} else {
+		delete(e.maintenance, name)
+	}
+	for _, r := range e.routers {
+		e.handle(r, vrrp.Maintenance(e.maintained(r)))
+	}
+}
+
+func (c *control) subscribe(s *session, after uint64) {
+	c.subscribers.Lock()
+	defer c.subscribers.Unlock()
+	for i := range c.subscribers.recent {
+		if ev := c.subscribers.recent[i]; ev.Number > after && s.send(reply{Event: &ev}) != nil {
+			return
+		}
+	}
+	c.subscribers.conns[s] = true
+}
+
+// pump passes events on, logs them while nobody listens, and keeps on disk what
+// a successor of a crashed process may resume.
+func (c *control) pump() {
+	for {
+		select {
+		case ev := <-c.engine.events:
+			c.publish(ev)
+			if ev.Kind == "transition" && len(c.engine.events) == 0 {
+				c.saveState()
+			}
+		case <-c.engine.ended:
+			return
+		}
+	}
+}
+
+func (c *control) publish(ev Event) {
+	c.subscribers.Lock()
+	defer c.subscribers.Unlock()
+	c.subscribers.number++
+	n := NumberedEvent{Number: c.subscribers.number, Event: ev}
+	if len(c.subscribers.recent) == history {
+		c.subscribers.recent = append(c.subscribers.recent[:0], c.subscribers.recent[history/4:]...)
+	}
+	c.subscribers.recent = append(c.subscribers.recent, n)
+	if len(c.subscribers.conns) == 0 {
+		c.log.Info(ev.Kind, "router", ev.Router, "link", ev.Link, "from", ev.From, "to", ev.To, "cause", ev.Cause,
+			"reason", ev.Reason, "note", ev.Note, "source", ev.Source, "detail", ev.Detail, "repeated", ev.Repeated)
+	}
+	for s := range c.subscribers.conns {
+		if s.send(reply{Event: &n}) != nil {
+			delete(c.subscribers.conns, s)
+			_ = s.conn.Close()
+		}
+	}
+}
+
+func (c *control) saveState() {
+	var snapshots map[string]vrrp.Snapshot
+	if !c.engine.call(func() { snapshots = c.engine.snapshots() }) {
+		return
+	}
+	b, err := json.Marshal(snapshots)
+	if err == nil {
+		err = writeFile(filepath.Join(c.engine.dir, stateFile), b)
+	}
+	if err != nil {
+		c.log.Error("write state", "err", err)
+	}
+}
+
+func (e *Engine) snapshots() map[string]vrrp.Snapshot {
+	out := map[string]vrrp.Snapshot{}
+	for _, r := range e.routers {
+		if !r.retiring {
+			out[r.cfg.Name] = r.machine.Snapshot()
+		}
+	}
+	return out
+}

@@ -1,0 +1,169 @@
+package host
+
+import (
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// pair starts an Active router with priority 150 and a Backup with 100.
+func (l *lan) pair(a, b *Config) (active, backup *node) {
+	l.t.Helper()
+	active = l.start(l.addHost("r1", 1), a)
+	active.waitState("active")
+	backup = l.start(l.addHost("r2", 2), b)
+	backup.waitState("backup")
+	return active, backup
+}
+
+func TestHigherPriorityIsElected(t *testing.T) {
+	l := newLAN(t)
+	a, b := l.pair(new(v3(150)), new(v3(100)))
+	if s := a.status(); !s.Scheduling.FIFO || !s.Scheduling.Locked {
+		t.Logf("scheduling: %+v", s.Scheduling)
+	}
+	eventually(t, time.Second, "the Backup has heard the Active", func() bool { return b.router().LeaderPriority == 150 })
+	if !l.has(a.ns, vip) || l.has(b.ns, vip) {
+		t.Error("the address is not with the Active router alone")
+	}
+}
+
+func TestBackupTakesOverWithinDownInterval(t *testing.T) {
+	l := newLAN(t)
+	a, b := l.pair(new(v3(150)), new(v3(100)))
+	p := l.probe(vip)
+	p.settle(50 * time.Millisecond)
+	event := monotonic()
+	l.unplug("r1")
+	a.kill()
+	b.waitState("active")
+	at := p.answers(event + 50*time.Millisecond)
+	// 3 intervals and (256-100)/256 of one.
+	const down = 361 * time.Millisecond
+	t.Logf("answered %v after the death, RFC limit %v; lateness max %v", at-event, down, b.status().Lateness.Max)
+	if at-event > down*12/10 {
+		t.Errorf("too late")
+	}
+}
+
+func TestSIGTERMHandsOver(t *testing.T) {
+	l := newLAN(t)
+	a, b := l.pair(new(v3(150)), new(v3(100)))
+	p := l.probe(vip)
+	p.settle(50 * time.Millisecond)
+	event := monotonic()
+	a.signal(syscall.SIGTERM)
+	a.waitEnd()
+	b.waitState("active")
+	p.settle(100 * time.Millisecond)
+	r := p.report(event)
+	t.Logf("lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
+	if r.Lost > 2 {
+		t.Errorf("lost %d probes", r.Lost)
+	}
+	if l.has(a.ns, vip) {
+		t.Error("the address stayed")
+	}
+}
+
+func TestReturningHigherPriorityTakesBackWithoutLoss(t *testing.T) {
+	l := newLAN(t)
+	a, b := l.pair(new(v3(150)), new(v3(100)))
+	a.signal(syscall.SIGTERM)
+	a.waitEnd()
+	b.waitState("active")
+	p := l.probe(vip)
+	event := monotonic()
+	a = l.start(a.ns, new(v3(150)))
+	a.waitState("active")
+	b.waitState("backup")
+	p.settle(100 * time.Millisecond)
+	r := p.report(event)
+	t.Logf("lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
+	if r.Lost > 2 {
+		t.Errorf("lost %d probes", r.Lost)
+	}
+}
+
+func TestNoPreemptLeavesTheActive(t *testing.T) {
+	l := newLAN(t)
+	no := func(r *Router) { r.NoPreempt = true }
+	a, b := l.pair(with(v3(150), no), with(v3(100), no))
+	a.signal(syscall.SIGTERM)
+	a.waitEnd()
+	b.waitState("active")
+	a = l.start(a.ns, with(v3(150), no))
+	during(t, time.Second, "the lower priority stays Active", func() bool {
+		return a.router().State != "active" && b.router().State == "active"
+	})
+}
+
+// variants are elections and hand-overs with other parameters.
+func TestVariantsElectAndHandOver(t *testing.T) {
+	global := func(c Config) *Config { return with(c, func(r *Router) {}) }
+	cases := []struct {
+		name   string
+		a, b   *Config
+		target string
+	}{
+		{"v2-pass", new(v2(150, "secret12")), new(v2(100, "secret12")), vip},
+		{"v2-none", new(v2(150, "")), new(v2(100, "")), vip},
+		{"v3-ipv6", global(v36(150)), global(v36(100)), vip6},
+		{"v3-rfc-checksum", with(v3(150), func(r *Router) { r.ChecksumMessage = true }), new(v3(100)), vip},
+		{"v3-unicast", with(v3(150), peers("10.0.0.2")), with(v3(100), peers("10.0.0.1")), vip},
+		{"v3-10ms", with(v3(150), func(r *Router) { r.Interval = 10 * time.Millisecond }), with(v3(100), func(r *Router) { r.Interval = 10 * time.Millisecond }), vip},
+		{"v3-vmac", with(v3(150), func(r *Router) { r.UseVMAC = true }), with(v3(100), func(r *Router) { r.UseVMAC = true }), vip},
+		{"v3-ipv6-vmac", with(v36(150), func(r *Router) { r.UseVMAC = true }), with(v36(100), func(r *Router) { r.UseVMAC = true }), vip6},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLAN(t)
+			a, b := l.pair(c.a, c.b)
+			eventually(t, 5*time.Second, "the Backup hears the Active", func() bool { return b.router().LeaderPriority == 150 })
+			p := l.probe(c.target)
+			event := monotonic()
+			a.signal(syscall.SIGTERM)
+			a.waitEnd()
+			b.waitState("active")
+			p.settle(100 * time.Millisecond)
+			r := p.report(event)
+			t.Logf("hand-over lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
+			if r.Lost > 2 {
+				t.Errorf("lost %d probes", r.Lost)
+			}
+			if drops := b.router().Counters.Dropped; len(drops) > 0 {
+				t.Errorf("dropped %v", drops)
+			}
+		})
+	}
+}
+
+func peers(addrs ...string) func(*Router) {
+	return func(r *Router) {
+		for _, a := range addrs {
+			r.Peers = append(r.Peers, netip.MustParseAddr(a))
+		}
+	}
+}
+
+func TestBestOfThreeTakesOver(t *testing.T) {
+	l := newLAN(t)
+	a, b := l.pair(new(v3(150)), new(v3(120)))
+	c := l.start(l.addHost("r3", 3), new(v3(100)))
+	c.waitState("backup")
+	p := l.probe(vip)
+	event := monotonic()
+	a.stop()
+	b.waitState("active")
+	l.unplug("r2")
+	c.waitState("active")
+	l.replug("r2")
+	c.waitState("backup")
+	p.settle(50 * time.Millisecond)
+	t.Logf("%+v", p.report(event).Silences)
+	if n := c.router().Counters.Transitions["active"]; n != 1 {
+		t.Errorf("the worst was Active %d times", n)
+	}
+}

@@ -1,0 +1,178 @@
+package host
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hactl/hactl/engines/vrrp"
+)
+
+// The environment of an engine process.
+const (
+	envEngine   = "HACTL_ENGINE"          // runtime directory
+	envResume   = "HACTL_ENGINE_RESUME"   // go on where a process that just crashed was
+	envHandover = "HACTL_ENGINE_HANDOVER" // descriptors 3 to 5 are a predecessor's
+	envReady    = "HACTL_ENGINE_READY"    // descriptor 3 is closed when the socket listens
+	envNormal   = "HACTL_ENGINE_NORMAL"   // ordinary scheduling and memory
+)
+
+// ExitBusy is the exit status when another engine has the runtime directory.
+const ExitBusy = 75
+
+// IsEngine reports whether this process is to be an engine. main asks before
+// anything else, and then exits with what RunEngine returns.
+func IsEngine() bool { return os.Getenv(envEngine) != "" }
+
+// RunEngine is the engine process. It returns the exit status, after a shutdown
+// or a handover.
+func RunEngine() int {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("component", "engine")
+	// Enough for the loop to find a P free whatever the others do.
+	runtime.GOMAXPROCS(4)
+	// The loop makes no garbage, so the collector runs for configuration and
+	// status only; a small heap need not be kept smaller.
+	debug.SetGCPercent(100)
+	// The terminal and the log pipe may go with the parent.
+	signal.Ignore(unix.SIGHUP, unix.SIGPIPE, unix.SIGINT)
+	p, err := startProcess(os.Getenv(envEngine), log)
+	if err != nil {
+		log.Error("start", "err", err)
+		if errors.Is(err, errBusy) {
+			return ExitBusy
+		}
+		return 1
+	}
+	return p.wait()
+}
+
+var errBusy = errors.New("another engine has it")
+
+type process struct {
+	control *control
+	dir     string
+	log     *slog.Logger
+}
+
+func startProcess(dir string, log *slog.Logger) (*process, error) {
+	inherited := os.Getenv(envHandover) != ""
+	resume := os.Getenv(envResume) != ""
+	ready := os.Getenv(envReady) != ""
+	normal := os.Getenv(envNormal) != ""
+	for _, name := range []string{envEngine, envHandover, envResume, envReady} {
+		_ = os.Unsetenv(name)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("runtime directory: %w", err)
+	}
+	c := &control{log: log}
+	var from *predecessor
+	var err error
+	if inherited {
+		from, err = inherit(c)
+	} else {
+		err = c.claim(dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEngine(dir)
+	if err != nil {
+		return nil, err
+	}
+	c.engine = e
+	if resume {
+		c.resume = readState(dir, log)
+	}
+	go e.run(!normal)
+	if from != nil {
+		if err := from.takeOver(c); err != nil {
+			return nil, err
+		}
+	}
+	go c.serve()
+	if ready {
+		_ = os.NewFile(3, "ready").Close()
+	}
+	return &process{control: c, dir: dir, log: log}, nil
+}
+
+// claim takes the runtime directory and listens in it.
+func (c *control) claim(dir string) error {
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("runtime directory: %w", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return fmt.Errorf("runtime directory %s: %w", dir, errBusy)
+	}
+	path := filepath.Join(dir, socketFile)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove former socket: %w", err)
+	}
+	old := unix.Umask(0o177)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	unix.Umask(old)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	l.SetUnlinkOnClose(false)
+	c.lock, c.listener = lock, l
+	return nil
+}
+
+func readState(dir string, log *slog.Logger) map[string]vrrp.Snapshot {
+	var s map[string]vrrp.Snapshot
+	b, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err != nil {
+		log.Warn("nothing to resume", "err", err)
+	}
+	return s
+}
+
+// wait returns when the loop has ended: a SIGTERM lets go make before break, a
+// second one at once.
+func (p *process) wait() int {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, unix.SIGTERM)
+	now := false
+	for {
+		select {
+		case <-signals:
+			p.log.Info("terminating", "now", now)
+			at := now
+			go p.control.engine.call(func() { p.control.engine.shutdown(at) })
+			now = true
+			continue
+		case <-p.control.engine.ended:
+		}
+		break
+	}
+	_ = p.control.listener.Close()
+	if p.control.engine.left {
+		p.control.mu.Lock() // the upgrade waits for the successor's word
+		if p.control.orphaned {
+			return 1
+		}
+		return 0 // everything is the successor's
+	}
+	for _, name := range []string{socketFile, addressesFile, stateFile} {
+		_ = os.Remove(filepath.Join(p.dir, name))
+	}
+	p.control.engine.close()
+	_ = p.control.lock.Close()
+	return 0
+}
