@@ -117,3 +117,14 @@ func unquoteTXT(s string) string {
 	}
 	return b.String()
 }
+
+// ZoneOf is the DNS zone that an object lies in, "" for what lies in none.
+func ZoneOf(o Object) string {
+	switch o := o.(type) {
+	case LoadBalancer:
+		return o.Zone
+	case DNSRecord:
+		return o.Zone
+	}
+	return ""
+}

@@ -34,7 +34,7 @@ func (e *Engine) Adopt(ctx context.Context, scope reconcile.Scope, id schema.ID,
 	if err != nil {
 		return nil, wrap("adopt", id, fmt.Errorf("its text %q leaves no room for the marker: shorten it first", freeText(o)))
 	}
-	path, err := e.collection(ctx, id.Kind, zoneOf(o))
+	path, err := e.collection(ctx, id.Kind, schema.ZoneOf(o))
 	if err != nil {
 		return nil, wrap("adopt", id, err)
 	}

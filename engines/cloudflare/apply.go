@@ -78,7 +78,7 @@ func (e *Engine) wire(ctx context.Context, c reconcile.Change, h *handles) (reso
 		path := e.client.inAccount("/cfd_tunnel/%s/configurations", h.of(schema.KindTunnel, o.Tunnel))
 		return resource{path: path, body: configurationWire(o)}, nil
 	}
-	path, err := e.collection(ctx, c.ID.Kind, zoneOf(c.Object))
+	path, err := e.collection(ctx, c.ID.Kind, schema.ZoneOf(c.Object))
 	if err != nil {
 		return resource{}, err
 	}
@@ -239,7 +239,7 @@ func (e *Engine) putConfiguration(ctx context.Context, c reconcile.Change, r res
 // the name is never without (API: dns_records/batch, whose parts are carried
 // out in order and all or none). In another zone it only creates.
 func (e *Engine) swapRecord(ctx context.Context, c reconcile.Change, r resource) (reconcile.Handle, bool, error) {
-	if zoneOf(c.Before) != zoneOf(c.Object) {
+	if schema.ZoneOf(c.Before) != schema.ZoneOf(c.Object) {
 		id, err := e.create(ctx, r)
 		return reconcile.Handle(id), false, err
 	}
@@ -267,7 +267,7 @@ func (e *Engine) swapRecord(ctx context.Context, c reconcile.Change, r resource)
 
 // delete ends an object. One that is gone already is no error.
 func (e *Engine) delete(ctx context.Context, c reconcile.Change) error {
-	path, err := e.collection(ctx, c.ID.Kind, zoneOf(c.Before))
+	path, err := e.collection(ctx, c.ID.Kind, schema.ZoneOf(c.Before))
 	if err != nil {
 		return err
 	}
@@ -301,14 +301,4 @@ func (e *Engine) collection(ctx context.Context, kind schema.Kind, zone string) 
 		return "/zones/" + id + "/dns_records", err
 	}
 	return "", fmt.Errorf("%s is no kind of this engine", kind)
-}
-
-func zoneOf(o schema.Object) string {
-	switch o := o.(type) {
-	case schema.LoadBalancer:
-		return o.Zone
-	case schema.DNSRecord:
-		return o.Zone
-	}
-	return ""
 }

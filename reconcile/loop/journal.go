@@ -100,14 +100,3 @@ func replaceFile(name string, content []byte) error {
 	}
 	return os.Rename(f.Name(), name)
 }
-
-// zoneOf is the zone that an object lies in, "" for what lies in none.
-func zoneOf(o schema.Object) string {
-	switch o := o.(type) {
-	case schema.LoadBalancer:
-		return o.Zone
-	case schema.DNSRecord:
-		return o.Zone
-	}
-	return ""
-}

@@ -99,11 +99,11 @@ func (x *execution) unread(kind schema.Kind) bool {
 func (x *execution) zones() []string {
 	var found []string
 	for _, o := range x.round.Desired.Objects {
-		found = append(found, zoneOf(o))
+		found = append(found, schema.ZoneOf(o))
 	}
 	for _, e := range x.round.Live.Entries {
 		if e.Owned {
-			found = append(found, zoneOf(e.Object))
+			found = append(found, schema.ZoneOf(e.Object))
 		}
 	}
 	return found

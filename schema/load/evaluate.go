@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing/fstest"
 
 	"cuelang.org/go/cue"
@@ -46,32 +48,106 @@ var scalars = map[string]string{
 
 // evaluation is one run of CUE over a user's package.
 type evaluation struct {
-	names    map[string]string // what each file of the tree is shown as
-	ctx      *cue.Context
-	schema   cue.Value
-	files    map[string]int // index of each name in answer.Files
-	placed   map[string]int // index of each path in answer.Places
-	answer   answer
-	problems map[problem]bool
-	hints    map[string]string // words by a definition's source
+	share, shares int                 // which entries are evaluated here
+	scalars       []string            // JSON fields that are no collections
+	entries       map[string][]string // JSON fields of the collections
+	names         map[string]string   // what each file of the tree is shown as
+	ctx           *cue.Context
+	schema        cue.Value
+	files         map[string]int // index of each name in answer.Files
+	placed        map[string]int // index of each path in answer.Places
+	answer        answer
+	problems      map[problem]bool
+	hints         map[string]string // words by a definition's source
 }
 
-// evaluate runs CUE on a request.
+// evaluate runs CUE on a request. A large one is evaluated in two shares at
+// once, each in a context of its own, since a context is for one goroutine.
 func evaluate(r request) answer {
-	e := &evaluation{names: r.Names, ctx: cuecontext.New(), files: map[string]int{}, placed: map[string]int{}, problems: map[problem]bool{}}
+	size := 0
+	for _, content := range r.Files {
+		size += len(content)
+	}
+	shares := 1
+	if size > largeSource && runtime.NumCPU() > 1 {
+		shares = 2
+	}
+	evaluations := make([]*evaluation, shares)
+	var wg sync.WaitGroup
+	for i := range evaluations {
+		evaluations[i] = newEvaluation(r, i, shares)
+		wg.Go(func() { evaluations[i].run(r) })
+	}
+	wg.Wait()
+	return merge(evaluations)
+}
+
+// largeSource is the size of source, in bytes, from which the cost of reading
+// it twice is less than what a second core saves.
+const largeSource = 128 << 10
+
+func newEvaluation(r request, share, shares int) *evaluation {
+	return &evaluation{
+		names: r.Names, ctx: cuecontext.New(), files: map[string]int{}, placed: map[string]int{}, problems: map[problem]bool{},
+		share: share, shares: shares, entries: map[string][]string{},
+	}
+}
+
+// merge puts the shares together. What concerns the package as a whole is the
+// same in each, and reported once.
+func merge(evaluations []*evaluation) answer {
+	first := evaluations[0]
+	for _, e := range evaluations[1:] {
+		first.answer.Fatal = first.answer.Fatal || e.answer.Fatal
+		for name, entries := range e.entries {
+			first.entries[name] = append(first.entries[name], entries...)
+		}
+		for _, p := range e.answer.Problems {
+			if !slices.Contains(first.answer.Problems, p) {
+				first.answer.Problems = append(first.answer.Problems, p)
+			}
+		}
+		for _, b := range e.answer.Broken {
+			if !slices.Contains(first.answer.Broken, b) {
+				first.answer.Broken = append(first.answer.Broken, b)
+			}
+		}
+		for _, p := range e.answer.Places {
+			first.placeAt(p.Path, e.answer.Files[p.File], p.Line, p.Column)
+		}
+	}
+	if !first.answer.Fatal {
+		first.answer.Spec = first.assemble()
+		first.answer.Problems = withoutEchoes(first.answer.Problems)
+	}
+	return first.answer
+}
+
+// assemble is the evaluated specification in JSON.
+func (e *evaluation) assemble() []byte {
+	fields := e.scalars
+	for _, name := range slices.Sorted(maps.Keys(e.entries)) {
+		fields = append(fields, fmt.Sprintf("%q:{%s}", name, strings.Join(e.entries[name], ",")))
+	}
+	return []byte("{" + strings.Join(fields, ",") + "}")
+}
+
+// run evaluates this share of a request.
+func (e *evaluation) run(r request) {
 	files := fstest.MapFS{}
 	for name, content := range r.Files {
 		files[name] = &fstest.MapFile{Data: []byte(content), Mode: 0o444}
 	}
 	if !e.parse(r) {
 		e.answer.Fatal = true
-		return e.answer
+		return
 	}
 	user := cueload.Instances([]string{"."}, &cueload.Config{
 		FS: files, Dir: path.Join("/", r.Dir), FromFSPath: e.display, Registry: noRegistry{}, Env: []string{},
 	})[0]
 	if user.Err != nil {
-		return e.fatal(user.Err)
+		e.fatal(user.Err)
+		return
 	}
 	for _, f := range user.Files {
 		e.places(f)
@@ -79,11 +155,10 @@ func evaluate(r request) answer {
 	value := e.ctx.BuildInstance(user)
 	e.schema = e.buildSchema()
 	e.spec(value)
-	return e.answer
 }
 
 // fatal ends the evaluation with what is wrong with the package as a whole.
-func (e *evaluation) fatal(err error) answer {
+func (e *evaluation) fatal(err error) {
 	for i, ce := range cueerrors.Errors(err) {
 		if i > 0 && strings.HasPrefix(words(ce), "imported and not used") {
 			continue // What is wrong with the import has been said.
@@ -100,7 +175,6 @@ func (e *evaluation) fatal(err error) answer {
 		e.add(at, place, e.verbatim(single))
 	}
 	e.answer.Fatal = true
-	return e.answer
 }
 
 func (e *evaluation) buildSchema() cue.Value {
@@ -118,13 +192,8 @@ func (e *evaluation) buildSchema() cue.Value {
 // spec evaluates the user's package field by field and entry by entry, so
 // that one wrong entry hides no other problem.
 func (e *evaluation) spec(user cue.Value) {
-	var out strings.Builder
-	out.WriteString("{")
 	field := func(name string, value []byte) {
-		if out.Len() > 1 {
-			out.WriteString(",")
-		}
-		fmt.Fprintf(&out, "%q:%s", name, value)
+		e.scalars = append(e.scalars, fmt.Sprintf("%q:%s", name, value))
 	}
 	iterator, err := user.Fields()
 	if err != nil {
@@ -150,11 +219,8 @@ func (e *evaluation) spec(user cue.Value) {
 			e.unknown(name, value)
 			continue
 		}
-		field(name, e.collection(name, value, collection.key, collection.value))
+		e.collection(name, value, collection.key, collection.value)
 	}
-	out.WriteString("}")
-	e.answer.Spec = []byte(out.String())
-	e.answer.Problems = withoutEchoes(e.answer.Problems)
 }
 
 // withoutEchoes drops problems of the package as a whole that stand at a
@@ -177,21 +243,23 @@ func (e *evaluation) unknown(name string, value cue.Value) {
 	e.add(name, e.position(name, value), unknownField(name, names))
 }
 
-// collection evaluates a map of named objects into JSON.
-func (e *evaluation) collection(name string, value cue.Value, key, definition string) []byte {
-	out := []byte{'{'}
+// collection evaluates this share of a map of named objects.
+func (e *evaluation) collection(name string, value cue.Value, key, definition string) {
 	iterator, err := value.Fields()
 	if err != nil {
 		e.answer.Broken = append(e.answer.Broken, name)
 		if value.Err() == nil && value.IsConcrete() {
 			e.add(name, e.where(nil, name, value), shorten(fmt.Sprint(value), longestValue)+" is not allowed here; want a struct: {name: {…}}")
-			return []byte("{}")
+			return
 		}
 		e.report(err, name, value, cue.Value{})
-		return []byte("{}")
+		return
 	}
 	keys, values := e.lookup(key), e.lookup(definition)
-	for iterator.Next() {
+	for i := 0; iterator.Next(); i++ {
+		if i%e.shares != e.share {
+			continue
+		}
 		label := iterator.Selector().Unquoted()
 		at := schema.Join(name, label)
 		if err := keys.Unify(e.ctx.Encode(label)).Err(); err != nil {
@@ -199,16 +267,10 @@ func (e *evaluation) collection(name string, value cue.Value, key, definition st
 			e.answer.Broken = append(e.answer.Broken, at)
 			continue
 		}
-		b, ok := e.checked(at, iterator.Value(), values)
-		if !ok {
-			continue
+		if b, ok := e.checked(at, iterator.Value(), values); ok {
+			e.entries[name] = append(e.entries[name], fmt.Sprintf("%q:%s", label, b))
 		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = fmt.Appendf(out, "%q:%s", label, b)
 	}
-	return append(out, '}')
 }
 
 func (e *evaluation) lookup(definition string) cue.Value {

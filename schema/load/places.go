@@ -59,12 +59,19 @@ func (e *evaluation) place(path string, p token.Pos) {
 		return
 	}
 	q := p.Position()
-	file, ok := e.files[q.Filename]
+	e.placeAt(path, q.Filename, q.Line, q.Column)
+}
+
+func (e *evaluation) placeAt(path, name string, line, column int) {
+	if _, ok := e.placed[path]; ok {
+		return
+	}
+	file, ok := e.files[name]
 	if !ok {
 		file = len(e.answer.Files)
-		e.files[q.Filename] = file
-		e.answer.Files = append(e.answer.Files, q.Filename)
+		e.files[name] = file
+		e.answer.Files = append(e.answer.Files, name)
 	}
 	e.placed[path] = len(e.answer.Places)
-	e.answer.Places = append(e.answer.Places, place{path, file, q.Line, q.Column})
+	e.answer.Places = append(e.answer.Places, place{path, file, line, column})
 }
