@@ -16,8 +16,9 @@ import (
 // limits).
 const (
 	DefaultBudget = 1200
-	budgetWindow  = 5 * time.Minute
-	perSecond     = 200 // from one address
+	// RequestsPerSecond are allowed from one address.
+	RequestsPerSecond = 200
+	budgetWindow      = 5 * time.Minute
 )
 
 // longestPause is the longest that the server may ask for before its answer
@@ -57,9 +58,9 @@ func (b *budget) take(ctx context.Context) error {
 				pause, asked = full, false
 			}
 		}
-		if n := len(b.sent); n >= perSecond {
+		if n := len(b.sent); n >= RequestsPerSecond {
 			// Pauses of less than a second are nothing to tell of.
-			if full := time.Second - now.Sub(b.sent[n-perSecond]); full > 0 && full > pause {
+			if full := time.Second - now.Sub(b.sent[n-RequestsPerSecond]); full > 0 && full > pause {
 				b.mu.Unlock()
 				if err := sleep(ctx, full); err != nil {
 					return err

@@ -218,14 +218,14 @@ func TestNoMoreThanTwoHundredInASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &answers{}
 		tr, waits := testTransport(a, 10000)
-		for range 3*perSecond + 1 {
+		for range 3*RequestsPerSecond + 1 {
 			if err := send(t, tr, http.MethodGet); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for i := perSecond; i < len(a.times); i++ {
-			if d := a.times[i].Sub(a.times[i-perSecond]); d < time.Second {
-				t.Fatalf("requests %d to %d went out within %s", i-perSecond, i, d)
+		for i := RequestsPerSecond; i < len(a.times); i++ {
+			if d := a.times[i].Sub(a.times[i-RequestsPerSecond]); d < time.Second {
+				t.Fatalf("requests %d to %d went out within %s", i-RequestsPerSecond, i, d)
 			}
 		}
 		if len(*waits) != 0 {
