@@ -11,8 +11,8 @@ build: ## the static binary, ./hactl
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o hactl ./cmd/hactl
 
 # The hosts' stories measure single milliseconds on real sockets and are not
-# steady on a busy machine yet: the gate runs what needs no namespace, and
-# test-host all of them, one package at a time.
+# steady on a busy machine yet: the gate runs a steady part, and
+# test-host all of them.
 HOST = ./engines/host
 HOST_UNIT = ConfigurationSurvivesJSON|ConfigurationIsRefused|AnnouncementFrames|ClaimFilter|DeadlinesComeInOrder|HigherPriorityIsElected
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/hactl/hactl/schema"
@@ -115,6 +116,9 @@ type savedPlan struct {
 
 type plan Plan
 
+// stackName is schema.#StackName: the journal's file is named after it.
+var stackName = regexp.MustCompile("^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$")
+
 // Save returns the plan's form in a file: its JSON with an additional field
 // "objects". There are no secrets in it.
 func (p *Plan) Save() ([]byte, error) {
@@ -150,6 +154,9 @@ func Open(b []byte) (*Plan, error) {
 	}
 	if p.Stack == "" || p.Account == "" || saved.Objects == nil {
 		return nil, errors.New("this plan was not saved with --out: it does not say which stack and account it is for, or what the objects are to be")
+	}
+	if !stackName.MatchString(p.Stack) {
+		return nil, fmt.Errorf("this is no saved plan: %q is no name of a stack", p.Stack)
 	}
 	for _, s := range p.Steps {
 		if _, ok := p.Objects[s.ID]; !ok && s.Action != Delete {

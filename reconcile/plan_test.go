@@ -80,6 +80,7 @@ func TestAFileThatIsNoPlanIsRefused(t *testing.T) {
 		"another version": {`{"version": 2}`, "the plan has version 2; this hactl reads version 1"},
 		"no objects":      {`{"version": 1, "stack": "s", "account": "a", "objects": {}, "steps": [{"id": "pool/p", "action": "create"}]}`, "this plan was not saved with --out: it does not say what pool/p is to be"},
 		"no stack":        {`{"version": 1, "account": "a", "objects": {}}`, "this plan was not saved with --out: it does not say which stack"},
+		"a path":          {`{"version": 1, "stack": "../x", "account": "a", "objects": {}}`, `this is no saved plan: "../x" is no name of a stack`},
 		"no account":      {`{"version": 1, "stack": "s", "objects": {}}`, "this plan was not saved with --out: it does not say which stack"},
 		"bad object":      {`{"version": 1, "objects": {"pool/p": {"colour": 1}}}`, `this is no saved plan: pool/p: json: unknown field "colour"`},
 		"bad id":          {`{"version": 1, "objects": {"pools/p": {}}}`, `this is no saved plan: "pools" is no kind of object`},

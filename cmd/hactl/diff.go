@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/reconcile/render"
 )
 
@@ -32,7 +32,7 @@ Exit code: 0 nothing to do, 2 something to do, 1 error.`,
 			if out != "" {
 				b, err := round.Plan.Save()
 				if err == nil {
-					err = os.WriteFile(out, append(b, '\n'), 0o600)
+					err = loop.ReplaceFile(out, append(b, '\n'), 0o600)
 				}
 				if err != nil {
 					return fmt.Errorf("save the plan: %w", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/schema/load"
 )
 
@@ -90,9 +91,14 @@ func formatFile(name string, check bool) (differs bool, err error) {
 	if bytes.Equal(before, after) || check {
 		return !bytes.Equal(before, after), nil
 	}
-	info, err := os.Stat(name)
+	// A link stays one: what it leads to is replaced.
+	file, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return false, err
 	}
-	return true, os.WriteFile(name, after, info.Mode().Perm())
+	info, err := os.Stat(file)
+	if err != nil {
+		return false, err
+	}
+	return true, loop.ReplaceFile(file, after, info.Mode().Perm())
 }

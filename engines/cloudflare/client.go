@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -79,7 +80,7 @@ func newClient(o Options) (*client, error) {
 		writes:  make(chan struct{}, ConcurrentWrites),
 	}
 	options := []cloudflare.Option{
-		cloudflare.HTTPClient(&http.Client{Transport: t}),
+		cloudflare.HTTPClient(&http.Client{Transport: t, CheckRedirect: refuseRedirect}),
 		// Retries and rates are the transport's affair.
 		cloudflare.UsingRetryPolicy(0, 0, 0),
 		cloudflare.UsingRateLimit(1e6),
@@ -90,6 +91,9 @@ func newClient(o Options) (*client, error) {
 		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
 			return nil, errors.New("CLOUDFLARE_BASE_URL is no http(s) URL without credentials")
 		}
+		if u.Scheme == "http" && !loopback(u.Hostname()) {
+			return nil, fmt.Errorf("CLOUDFLARE_BASE_URL leads to %s without TLS, and would show the token on the way: use https, or an address of this machine", u.Host)
+		}
 		options = append(options, cloudflare.BaseURL(o.BaseURL))
 	}
 	api, err := cloudflare.NewWithAPIToken(o.Token, options...)
@@ -97,6 +101,14 @@ func newClient(o Options) (*client, error) {
 		return nil, fmt.Errorf("set up the Cloudflare client: %w", err)
 	}
 	return &client{api: api, budget: b, account: o.Account, backoff: backoff}, nil
+}
+
+// refuseRedirect: the API answers itself; whoever redirects would get the token.
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 var accountID = regexp.MustCompile("^[0-9a-f]{32}$")

@@ -485,3 +485,37 @@ func TestDeletionsWaitForTheReplacedObjectToGo(t *testing.T) {
 		t.Errorf("applied %v, want %v: the pool is in use until the old balancer is gone", f.applied, want)
 	}
 }
+
+func TestReplaceFileIsWholeAndLeavesNothingBeside(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "plan.json")
+	for _, content := range []string{"first", "second"} {
+		if err := loop.ReplaceFile(name, []byte(content), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(name); err != nil || string(b) != content {
+			t.Errorf("%q, %v; want %q", b, err, content)
+		}
+	}
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if err := loop.ReplaceFile(filepath.Join(dir, "none", "plan.json"), nil, 0o600); err == nil {
+		t.Error("a folder was made for a mistyped name")
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(name, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := loop.ReplaceFile(link, []byte("third"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if target, err := os.Readlink(link); err != nil || target != name {
+		t.Errorf("the link leads to %q, %v: it was replaced", target, err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 2 {
+		t.Errorf("%d files are there, want the file and the link", len(left))
+	}
+}

@@ -59,7 +59,10 @@ func (d Directory) Save(stack string, j reconcile.Journal) error {
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	if err := replaceFile(d.file(stack), append(b, '\n')); err != nil {
+	if err := os.MkdirAll(filepath.Dir(d.file(stack)), 0o700); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	if err := ReplaceFile(d.file(stack), append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	return nil
@@ -82,21 +85,29 @@ func (d Directory) Lock(stack string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-func replaceFile(name string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
+// ReplaceFile writes a file whole or not at all: a new one, forced to the
+// disk, takes the old one's place. What is no regular file, such as a pipe or
+// /dev/stdout, cannot be replaced and is written to.
+func ReplaceFile(name string, content []byte, mode fs.FileMode) error {
+	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(name, content, mode)
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	dir := filepath.Dir(name)
+	f, err := os.CreateTemp(dir, ".new-*")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close()) // Else a power cut may undo the rename.
 }
