@@ -30,8 +30,9 @@ func TextLimit(kind Kind) int {
 // The others are owned through the journal.
 func Marked(kind Kind) bool { return kind != KindTunnel && kind != KindTunnelConfiguration }
 
-// Mark appends the marker to the user's text. It is an error when even the
-// short marker does not fit.
+// Mark appends the marker to the user's text. Names hold neither "hactl:" nor
+// a "!" at the end; no name that a specification can have does (#Name and its
+// kin). It is an error when even the short marker does not fit.
 func Mark(text string, m Marker) (string, error) {
 	limit := TextLimit(m.ID.Kind)
 	for _, name := range []string{m.ID.Name, hashedName(m.ID.Name)} {
