@@ -69,6 +69,8 @@ func (s *Spec) Validate() []Problem {
 	c.hosts()
 	c.virtualRouters()
 	c.syncGroups()
+	c.healthChecks()
+	c.hooks()
 	c.networks()
 	c.tunnels()
 	c.monitors()

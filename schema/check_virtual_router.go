@@ -1,23 +1,22 @@
 package schema
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 )
 
 func (c *checker) virtualRouters() {
-	vrids, addresses := seen{}, seen{}
+	addresses := seen{}
+	vrids := c.vrids()
 	for _, name := range sortedKeys(c.spec.VirtualRouters) {
 		v, path := c.spec.VirtualRouters[name], Join("virtualRouters", name)
-		family := "IPv4"
-		if v.Address().Is6() {
-			family = "IPv6"
-		}
-		if first, twice := vrids.twice(fmt.Sprint(v.Interface, " ", v.VRID, family), path+".vrid"); twice {
-			c.errorf(path+".vrid", "VRID %d for %s on interface %s is already that of %s", v.VRID, family, v.Interface, c.at(first))
-		}
-		c.virtualAddresses(path+".addresses", v.Addresses, v.Address(), addresses)
-		c.virtualAddresses(path+".excludedAddresses", v.ExcludedAddresses, netip.Addr{}, addresses)
+		vrids(path, v)
+		c.virtualAddresses(path+".addresses", v.Addresses, v.Address(), v.Strict, addresses)
+		c.virtualAddresses(path+".excludedAddresses", v.ExcludedAddresses, netip.Addr{}, false, addresses)
+		c.addressSettings(path, v)
 		c.routerTimes(path, v)
 		if v.Version == 2 && v.Address().Is6() {
 			c.errorf(path+".version", "version 2 is for IPv4 only")
@@ -28,13 +27,61 @@ func (c *checker) virtualRouters() {
 			}
 			c.secret(path+".password", *v.Password)
 		}
+		uses(c, path+".checks", "checks", v.Checks, c.spec.Checks)
+		uses(c, path+".hooks", "hooks", v.Hooks, c.spec.Hooks)
+		if v.MinTTL != 255 && !v.Unicast {
+			c.errorf(path+".minTTL", "only unicast peers can be further away than the link: set unicast, or leave it out")
+		}
 		c.members(path, v)
 		c.virtualRoutes(path+".routes", v)
 	}
 }
 
+// vrids returns what reports a VRID that is taken on the same LAN: on the same
+// interface of one host, or where two Virtual Routers have a subnet in common.
+func (c *checker) vrids() func(path string, v VirtualRouter) {
+	taken := seen{}
+	return func(path string, v VirtualRouter) {
+		family := "IPv4"
+		if v.Address().Is6() {
+			family = "IPv6"
+		}
+		var places []string
+		for _, host := range sortedKeys(v.Members) {
+			places = append(places, fmt.Sprintf("on interface %s of %s", cmp.Or(v.Members[host].Interface, v.Interface), host))
+		}
+		for _, a := range v.Addresses {
+			if p, err := netip.ParsePrefix(a); err == nil && !p.IsSingleIP() && !p.Addr().IsLinkLocalUnicast() {
+				places = append(places, fmt.Sprintf("in %s", p.Masked()))
+			}
+		}
+		reported := false
+		for _, place := range places {
+			first, twice := taken.twice(fmt.Sprint(place, " ", v.VRID, family), path+".vrid")
+			if twice && !reported && first != path+".vrid" {
+				reported = true
+				c.errorf(path+".vrid", "VRID %d for %s %s is already that of %s", v.VRID, family, place, c.at(first))
+			}
+		}
+	}
+}
+
+// addressSettings checks that each belongs to an address, as it is written.
+func (c *checker) addressSettings(path string, v VirtualRouter) {
+	all := slices.Concat(v.Addresses, v.ExcludedAddresses)
+	for _, written := range sortedKeys(v.AddressSettings) {
+		at := Join(path+".addressSettings", written)
+		if !slices.Contains(all, written) {
+			c.errorf(at, "no address is written like that%s", offer(written, all))
+		}
+		if p, err := netip.ParsePrefix(written); err == nil && p.Addr().Is6() && v.AddressSettings[written].Label != "" {
+			c.errorf(at+".label", "only IPv4 addresses have labels")
+		}
+	}
+}
+
 // virtualAddresses checks addresses; where first is valid all are of its family.
-func (c *checker) virtualAddresses(path string, list []string, first netip.Addr, addresses seen) {
+func (c *checker) virtualAddresses(path string, list []string, first netip.Addr, strict bool, addresses seen) {
 	for i, s := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		p, err := netip.ParsePrefix(s)
@@ -44,8 +91,8 @@ func (c *checker) virtualAddresses(path string, list []string, first netip.Addr,
 			continue
 		case first.IsValid() && p.Addr().Is6() != first.Is6():
 			c.errorf(at, "%s: the advertised addresses are of one family; the other's go into excludedAddresses, or into a virtual router of their own", p)
-		case first.IsValid() && i == 0 && first.Is6() && !first.IsLinkLocalUnicast():
-			c.errorf(at, "%s: the first IPv6 address is link-local (RFC 9568, 5.2.9), such as \"fe80::50/64\"", p)
+		case strict && i == 0 && first.Is6() && !first.IsLinkLocalUnicast():
+			c.errorf(at, "%s: the first IPv6 address is link-local (RFC 9568, 5.2.9), such as \"fe80::50/64\"; strict: false does without, as keepalived does", p)
 		}
 		if other, twice := addresses.twice(p.Addr().String(), at); twice {
 			c.errorf(at, "%s is already a virtual address of %s", p.Addr(), c.at(other))
@@ -63,6 +110,17 @@ func (c *checker) routerTimes(path string, v VirtualRouter) {
 	case v.Interval%step != 0 || v.Interval < step || v.Interval > 4095*step:
 		c.errorf(path+".interval", "%s: version 3 has steps of 10ms, from 10ms to 40.95s", v.Interval)
 	}
+	const day = Duration(24 * time.Hour)
+	c.span(path+".activationDelay", v.ActivationDelay, 0, day)
+	for _, t := range []struct {
+		name string
+		d    Duration
+	}{
+		{".preemptDelay", v.PreemptDelay}, {".startupDelay", v.StartupDelay}, {".releaseLimit", v.ReleaseLimit},
+		{".announcements.delay", v.Announcements.Delay}, {".announcements.refresh", v.Announcements.Refresh},
+	} {
+		c.span(path+t.name, t.d, 0, 365*day)
+	}
 }
 
 func (c *checker) members(path string, v VirtualRouter) {
@@ -72,7 +130,8 @@ func (c *checker) members(path string, v VirtualRouter) {
 	owner := ""
 	for _, name := range sortedKeys(v.Members) {
 		at := Join(path+".members", name)
-		reference(c, at, "hosts", name, c.spec.Hosts)
+		known := reference(c, at, "hosts", name, c.spec.Hosts)
+		c.member(at, v, name, known)
 		if v.Members[name].Priority != 255 {
 			continue
 		}
@@ -80,6 +139,33 @@ func (c *checker) members(path string, v VirtualRouter) {
 			c.errorf(at+".priority", "priority 255 owns the addresses, and %s has it already", c.at(owner))
 		}
 		owner = at + ".priority"
+	}
+}
+
+// member checks what one host has otherwise.
+func (c *checker) member(at string, v VirtualRouter, name string, known bool) {
+	m := v.Members[name]
+	uses(c, at+".checks", "checks", m.Checks, c.spec.Checks)
+	uses(c, at+".hooks", "hooks", m.Hooks, c.spec.Hooks)
+	for _, t := range []struct {
+		name string
+		d    *Duration
+	}{{".preemptDelay", m.PreemptDelay}, {".startupDelay", m.StartupDelay}} {
+		if t.d != nil {
+			c.span(at+t.name, *t.d, 0, Duration(365*24*time.Hour))
+		}
+	}
+	v6 := v.Address().Is6()
+	if m.Address != "" {
+		if a, err := netip.ParseAddr(m.Address); err != nil || a.Is6() != v6 {
+			c.errorf(at+".address", "%q is no address of the Virtual Router's family", m.Address)
+		} else if v6 && !v.Unicast && !a.IsLinkLocalUnicast() {
+			c.errorf(at+".address", "%s: IPv6 advertisements come from a link-local address (RFC 9568, 5.1.2.1)", a)
+		}
+		return
+	}
+	if a, err := netip.ParseAddr(c.spec.Hosts[name].Address); known && v.Unicast && err == nil && a.Is6() != v6 {
+		c.errorf(at, "%s is at %s, of the other family: give the member an address", name, a)
 	}
 }
 

@@ -10,7 +10,14 @@ import (
 func Decode(id ID, b []byte) (Object, error) {
 	var o Object
 	var err error
+	name, host := HostOf(id)
 	switch id.Kind {
+	case KindVirtualRouter:
+		o, err = decode(b, HostRouter{Host: host, Name: name})
+	case KindCheck:
+		o, err = decode(b, HostCheck{Host: host, Name: name})
+	case KindHook:
+		o, err = decode(b, HostHook{Host: host, Name: name})
 	case KindNetwork:
 		o, err = decode(b, Network{Name: id.Name})
 	case KindTunnel:

@@ -4,4 +4,6 @@ package schema
 type Host struct {
 	Address     string `json:"address"`
 	Description string `json:"description,omitempty"`
+	// Maintenance hands every Virtual Router over.
+	Maintenance bool `json:"maintenance"`
 }

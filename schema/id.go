@@ -13,6 +13,8 @@ type Kind string
 const (
 	KindHost                Kind = "host"
 	KindVirtualRouter       Kind = "virtualRouter"
+	KindCheck               Kind = "check"
+	KindHook                Kind = "hook"
 	KindZone                Kind = "zone"
 	KindNetwork             Kind = "network"
 	KindTunnel              Kind = "tunnel"
@@ -28,7 +30,7 @@ const (
 // Kinds returns every kind, in the order in which plans are shown.
 func Kinds() []Kind {
 	return []Kind{
-		KindHost, KindVirtualRouter, KindZone, KindNetwork, KindTunnel, KindTunnelConfiguration, KindRoute,
+		KindHost, KindCheck, KindHook, KindVirtualRouter, KindZone, KindNetwork, KindTunnel, KindTunnelConfiguration, KindRoute,
 		KindMonitor, KindPool, KindLoadBalancer, KindPrivateLoadBalancer, KindDNSRecord,
 	}
 }

@@ -153,7 +153,7 @@ func TestABadIDNamesWhatIsAllowed(t *testing.T) {
 	for s, want := range map[string]string{
 		"pool":    `"pool" is no object: want kind/name, such as pool/tokyo`,
 		"pool/":   `"pool/" is no object: want kind/name, such as pool/tokyo`,
-		"pools/x": `"pools" is no kind of object: want one of host, virtualRouter, zone, network, tunnel, tunnelConfiguration, route, monitor, pool, loadBalancer, privateLoadBalancer, dnsRecord`,
+		"pools/x": `"pools" is no kind of object: want one of host, check, hook, virtualRouter, zone, network, tunnel, tunnelConfiguration, route, monitor, pool, loadBalancer, privateLoadBalancer, dnsRecord`,
 	} {
 		if _, err := schema.ParseID(s); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)

@@ -23,6 +23,8 @@ type Spec struct {
 	Hosts                map[string]Host                `json:"hosts,omitempty"`
 	VirtualRouters       map[string]VirtualRouter       `json:"virtualRouters,omitempty"`
 	SyncGroups           map[string]SyncGroup           `json:"syncGroups,omitempty"`
+	Checks               map[string]HealthCheck         `json:"checks,omitempty"`
+	Hooks                map[string]Hook                `json:"hooks,omitempty"`
 	Networks             map[string]Network             `json:"networks,omitempty"`
 	Tunnels              map[string]TunnelSpec          `json:"tunnels,omitempty"`
 	Monitors             map[string]Monitor             `json:"monitors,omitempty"`
@@ -369,6 +371,9 @@ func (s *Spec) reachesTunnel(b Balancing) bool {
 // "pools.tokyo" for pool/tokyo, "tunnels.home.routes[0]" for a route.
 func (s *Spec) Path(id ID) string {
 	switch id.Kind {
+	case KindVirtualRouter, KindCheck, KindHook:
+		name, _ := HostOf(id)
+		return Join(string(id.Kind)+"s", name)
 	case KindTunnel, KindTunnelConfiguration:
 		return Join("tunnels", id.Name)
 	case KindRoute:

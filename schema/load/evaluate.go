@@ -32,6 +32,8 @@ var collections = map[string]struct{ key, value string }{
 	"hosts":                {"#Name", "#Host"},
 	"virtualRouters":       {"#Name", "#VirtualRouter"},
 	"syncGroups":           {"#Name", "#SyncGroup"},
+	"checks":               {"#Name", "#HealthCheck"},
+	"hooks":                {"#Name", "#Hook"},
 	"networks":             {"#ShortName", "#Network"},
 	"tunnels":              {"#Name", "#Tunnel"},
 	"monitors":             {"#Name", "#Monitor"},
