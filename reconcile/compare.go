@@ -49,13 +49,14 @@ type comparison struct {
 	creating bool
 }
 
-type tag struct{ skip, set, immutable bool }
+type tag struct{ skip, set, whole, immutable bool }
 
 func tagOf(f reflect.StructField) tag {
 	t := f.Tag.Get("diff")
 	return tag{
 		skip:      !f.IsExported() || t == "-" || t == "writeonly" || fieldName(f) == "-",
 		set:       t == "set",
+		whole:     t == "whole",
 		immutable: t == "immutable",
 	}
 }
@@ -93,6 +94,10 @@ func (c *comparison) compare(path string, before, after reflect.Value, t tag) {
 		case before.IsNil() && after.IsNil():
 		case before.IsNil() || after.IsNil():
 			c.add(path, plain(before), plain(after), t)
+		case t.whole:
+			if !reflect.DeepEqual(before.Interface(), after.Interface()) {
+				c.add(path, plain(before), plain(after), t)
+			}
 		default:
 			c.compare(path, before.Elem(), after.Elem(), t)
 		}

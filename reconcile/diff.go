@@ -24,6 +24,7 @@ func Diff(d Desired, l Live) *Plan {
 			Objects: d.Objects,
 		},
 		unknown: l.Unknown,
+		said:    l.Notices,
 		live:    map[schema.ID][]Entry{},
 		slots:   map[string][]Entry{},
 		steps:   map[schema.ID]*Step{},
@@ -58,6 +59,7 @@ type planner struct {
 	desired Desired
 	plan    *Plan
 	unknown []Unknown
+	said    []Finding
 	live    map[schema.ID][]Entry // by ID, the oldest first
 	slots   map[string][]Entry
 	steps   map[schema.ID]*Step
@@ -475,6 +477,7 @@ func (p *planner) notices() {
 			p.notice(schema.ID{Kind: u.Kind, Name: "*"}, "could not be read, so what hactl may own there stays: %v", u.Err)
 		}
 	}
+	p.plan.Notices = append(p.plan.Notices, p.said...)
 	slices.SortStableFunc(p.plan.Notices, func(a, b Finding) int { return a.ID.Compare(b.ID) })
 }
 

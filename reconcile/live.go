@@ -30,6 +30,8 @@ type Live struct {
 	Entries []Entry
 	// Unknown is what could not be read.
 	Unknown []Unknown
+	// Notices say how it is with things that no step can change.
+	Notices []Finding
 }
 
 // Entry is one object that exists.

@@ -20,7 +20,7 @@ type HostRouter struct {
 	Addresses         []VirtualAddress `json:"addresses,omitempty"`
 	ExcludedAddresses []VirtualAddress `json:"excludedAddresses,omitempty"`
 	Interval          Duration         `json:"interval"`
-	Password          *SecretRef       `json:"password,omitempty"`
+	Password          *SecretRef       `json:"password,omitempty" diff:"whole"`
 	// Source is the address to send from, "" for the interface's primary.
 	Source string `json:"source,omitempty"`
 	// Peers are the unicast peers.

@@ -106,6 +106,7 @@ func ForeignHandle(ref string) (handle string, ok bool) {
 //	json:"name"        the field's name in specs, plans and errors
 //	diff:"-"           never compared (the key, or hactl's own settings)
 //	diff:"set"         a list whose order means nothing
+//	diff:"whole"       a pointer whose fields mean nothing by themselves
 //	diff:"immutable"   a change needs a new object
 //	diff:"writeonly"   sent on creation, never read back
 type Object interface {

@@ -76,7 +76,7 @@ func TestAdopt(t *testing.T) {
 	}
 	e := w.Engine(t).(*cloudflare.Engine)
 	l := &loop.Loop{Engines: []loop.Engine{e}, Journal: journal}
-	scope := reconcile.Scope{Stack: "test", Objects: l.Desired(spec, "").Objects}
+	scope := reconcile.Scope{Stack: "test", Objects: l.Desired(spec, "", "").Objects}
 	pid := schema.ID{Kind: schema.KindPool, Name: "p"}
 	for name, refused := range map[string]struct {
 		id     schema.ID

@@ -25,6 +25,18 @@ type World interface {
 	Hang()
 }
 
+// OnHost is a World that is one host of the specifications.
+type OnHost interface{ Host() string }
+
+// request asks for a plan in a world.
+func request(w World, spec *schema.Spec) loop.Request {
+	r := loop.Request{Spec: spec}
+	if h, ok := w.(OnHost); ok {
+		r.Host = h.Host()
+	}
+	return r
+}
+
 // Memory is a loop.Store that forgets with the test.
 type Memory map[string]reconcile.Journal
 
@@ -76,7 +88,7 @@ func Run(t *testing.T, world func(t *testing.T) World, stages []*schema.Spec) {
 		w, journal := world(t), Memory{}
 		Converge(t, w, journal, stages[0])
 		l := &loop.Loop{Engines: []loop.Engine{w.Engine(t)}, Journal: journal}
-		first, second := read(t, l, stages[1]), read(t, l, stages[1])
+		first, second := read(t, w, l, stages[1]), read(t, w, l, stages[1])
 		if a, b := ids(first.Plan), ids(second.Plan); !slices.Equal(a, b) {
 			t.Errorf("two readings differ: %v, %v", a, b)
 		}
@@ -89,7 +101,7 @@ func Run(t *testing.T, world func(t *testing.T) World, stages []*schema.Spec) {
 		defer cancel()
 		done := make(chan error, 1)
 		go func() {
-			_, err := l.Plan(ctx, loop.Request{Spec: stages[0]})
+			_, err := l.Plan(ctx, request(w, stages[0]))
 			done <- err
 		}()
 		select {
@@ -108,7 +120,7 @@ func Run(t *testing.T, world func(t *testing.T) World, stages []*schema.Spec) {
 func Converge(t *testing.T, w World, journal loop.Store, spec *schema.Spec) int {
 	t.Helper()
 	l := &loop.Loop{Engines: []loop.Engine{w.Engine(t)}, Journal: journal}
-	round := read(t, l, spec)
+	round := read(t, w, l, spec)
 	if n := len(round.Plan.Conflicts); n > 0 {
 		t.Fatalf("conflicts: %+v", round.Plan.Conflicts)
 	}
@@ -132,12 +144,14 @@ func Converge(t *testing.T, w World, journal loop.Store, spec *schema.Spec) int 
 // Left plans with a new engine.
 func Left(t *testing.T, w World, journal loop.Store, spec *schema.Spec) *reconcile.Plan {
 	t.Helper()
-	return read(t, &loop.Loop{Engines: []loop.Engine{w.Engine(t)}, Journal: journal}, spec).Plan
+	return read(t, w, &loop.Loop{Engines: []loop.Engine{w.Engine(t)}, Journal: journal}, spec).Plan
 }
 
-func read(t *testing.T, l *loop.Loop, spec *schema.Spec) *loop.Round {
+func read(t *testing.T, w World, l *loop.Loop, spec *schema.Spec) *loop.Round {
 	t.Helper()
-	round, err := l.Plan(t.Context(), loop.Request{Spec: spec, Allowed: reconcile.Rules()})
+	r := request(w, spec)
+	r.Allowed = reconcile.Rules()
+	round, err := l.Plan(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}

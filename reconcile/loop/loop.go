@@ -33,6 +33,8 @@ type Loop struct {
 type Request struct {
 	Spec     *schema.Spec
 	Revision string
+	// Host is whose part of the Virtual Routers is planned too; "" for none.
+	Host string
 	// Targets narrow the plan to these objects and what they need.
 	Targets []schema.ID
 	// Allowed guard rails are not checked.
@@ -50,9 +52,9 @@ type Round struct {
 
 // Desired returns the specification's objects in the engines' normal form.
 // Objects that no engine is responsible for are left out.
-func (l *Loop) Desired(spec *schema.Spec, revision string) reconcile.Desired {
+func (l *Loop) Desired(spec *schema.Spec, revision, host string) reconcile.Desired {
 	d := reconcile.Desired{Stack: spec.Stack, Revision: revision, Objects: map[schema.ID]schema.Object{}}
-	for _, o := range spec.Objects() {
+	for _, o := range append(spec.Objects(), spec.HostObjects(host)...) {
 		if e := l.engine(o.ID().Kind); e != nil {
 			d.Objects[o.ID()] = e.Normalize(o)
 		}
@@ -62,7 +64,7 @@ func (l *Loop) Desired(spec *schema.Spec, revision string) reconcile.Desired {
 
 // Plan reads what there is and plans how to get to the specification.
 func (l *Loop) Plan(ctx context.Context, r Request) (*Round, error) {
-	round, err := l.look(ctx, l.Desired(r.Spec, r.Revision))
+	round, err := l.look(ctx, l.Desired(r.Spec, r.Revision, r.Host))
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +146,7 @@ func (l *Loop) read(ctx context.Context, round *Round) error {
 	for _, live := range lives {
 		round.Live.Entries = append(round.Live.Entries, live.Entries...)
 		round.Live.Unknown = append(round.Live.Unknown, live.Unknown...)
+		round.Live.Notices = append(round.Live.Notices, live.Notices...)
 	}
 	round.Live.Sort()
 	return nil

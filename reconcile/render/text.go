@@ -36,6 +36,9 @@ func (s Style) Faint(text string) string { return s.paint(dim, text) }
 
 // headings are the kinds as people call them.
 var headings = map[schema.Kind]string{
+	schema.KindCheck:               "Health checks of this host",
+	schema.KindHook:                "Hooks of this host",
+	schema.KindVirtualRouter:       "Virtual Routers on this host",
 	schema.KindNetwork:             "Virtual networks",
 	schema.KindTunnel:              "Tunnels",
 	schema.KindTunnelConfiguration: "Tunnel configurations",
