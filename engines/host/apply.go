@@ -18,7 +18,9 @@ import (
 func (e *Engine) apply(cfg Config, resume map[string]vrrp.Snapshot) {
 	e.now = e.clock()
 	e.cfg = cfg
+	maps.DeleteFunc(e.results, func(name string, _ Result) bool { _, known := cfg.Checks[name]; return !known })
 	e.listAddresses()
+	e.filter()
 	present := map[string]*router{}
 	for _, r := range e.routers {
 		if !r.retiring {
@@ -77,7 +79,7 @@ func (r *router) sameIdentity(c *Router) bool {
 }
 
 func (e *Engine) newRouter(c Router) *router {
-	r := &router{cfg: c, carrier: e.linkOf(c.Interface), checks: e.checks[c.Name]}
+	r := &router{cfg: c, carrier: e.linkOf(c.Interface)}
 	r.home = r.carrier
 	if c.UseVMAC {
 		r.home = e.linkOf(vmacName(&c))
@@ -176,7 +178,11 @@ func (e *Engine) begin(name string, members []*router, resume map[string]vrrp.Sn
 		if r.up {
 			e.greet(r)
 		}
-		e.handle(r, vrrp.Checks(r.checks))
+		_, resumed := resume[r.cfg.Name]
+		var complete bool
+		r.checks, complete = e.cfg.verdict(&r.cfg, e.results, r.told || resumed)
+		r.told = r.told || resumed || complete
+		e.handle(r, r.checks.event())
 		e.handle(r, vrrp.Maintenance(e.maintained(r)))
 	}
 	for _, r := range members {
@@ -200,6 +206,7 @@ func (e *Engine) reconfigure(r *router, c Router) {
 		r.source = source
 	}
 	e.handle(r, e.machineConfig(r))
+	e.judgeChecks(r)
 	e.handle(r, vrrp.Maintenance(e.maintained(r)))
 	r.addresses = next
 	if !r.machine.State().Holds() {

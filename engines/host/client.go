@@ -101,6 +101,13 @@ func (c *Client) Configure(ctx context.Context, cfg Config) error {
 	return err
 }
 
+// Config returns the engine's configuration, nil if it has none yet. It holds
+// passwords.
+func (c *Client) Config(ctx context.Context) (*Config, error) {
+	r, err := c.ask(ctx, request{Op: opConfig})
+	return r.Config, err
+}
+
 // Status asks what the engine knows.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
 	r, err := c.ask(ctx, request{Op: opStatus})
@@ -110,9 +117,9 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 	return r.Status, err
 }
 
-// Checks tells what the health checks say about a router.
-func (c *Client) Checks(ctx context.Context, router string, checks Checks) error {
-	_, err := c.ask(ctx, request{Op: opChecks, Router: router, Checks: checks})
+// Results tells what health checks have found.
+func (c *Client) Results(ctx context.Context, results map[string]Result) error {
+	_, err := c.ask(ctx, request{Op: opResults, Results: results})
 	return err
 }
 

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -9,16 +11,22 @@ import (
 	"time"
 
 	"github.com/hactl/hactl/engines/vrrp"
+	"github.com/hactl/hactl/schema"
 )
 
 // Config is everything an engine has to do: the whole desired state, not a
 // change. Giving it again does nothing; giving another one changes running
 // Virtual Routers without a transition where their parameters allow it.
 type Config struct {
+	Host        string      `json:"host,omitempty"`     // its name in the specification
 	Revision    string      `json:"revision,omitempty"` // shown in Status, otherwise unused
 	Maintenance bool        `json:"maintenance,omitempty"`
 	Routers     []Router    `json:"routers"`
 	SyncGroups  []SyncGroup `json:"syncGroups,omitempty"`
+	// Checks and Hooks by name. The agent runs them; the engine knows what a
+	// check's result does to a router, and gives the rest back.
+	Checks map[string]schema.HealthCheck `json:"checks,omitempty"`
+	Hooks  map[string]schema.Hook        `json:"hooks,omitempty"`
 }
 
 // Router is this host's part in one Virtual Router. Its name is its identity:
@@ -54,6 +62,16 @@ type Router struct {
 	// UseVMAC puts the addresses on a macvlan with the Virtual Router's MAC.
 	UseVMAC     bool `json:"useVmac,omitempty"`
 	Maintenance bool `json:"maintenance,omitempty"`
+	// NoAccept drops what is sent to the addresses, but for neighbour
+	// discovery (RFC 9568, 6.1: Accept_Mode False).
+	NoAccept bool `json:"noAccept,omitempty"`
+	// Checks and Hooks are names in Config.
+	Checks []string `json:"checks,omitempty"`
+	Hooks  []string `json:"hooks,omitempty"`
+	// ActivationDelay is within what time the other members learn of changed
+	// Parameters; zero activates at once. See Stage.
+	ActivationDelay time.Duration `json:"activationDelay,omitempty"`
+	Staging         *Staging      `json:"staging,omitempty"`
 }
 
 // Parameters are what the routers of a Virtual Router have to agree on.
@@ -142,6 +160,19 @@ func (c *Config) Validate() error {
 			grouped[m] = g.Name
 		}
 	}
+	for i := range c.Routers {
+		r := &c.Routers[i]
+		for _, name := range r.Checks {
+			if _, known := c.Checks[name]; !known {
+				errs = append(errs, fmt.Errorf("router %q: no check %q", r.Name, name))
+			}
+		}
+		for _, name := range r.Hooks {
+			if _, known := c.Hooks[name]; !known {
+				errs = append(errs, fmt.Errorf("router %q: no hook %q", r.Name, name))
+			}
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -183,6 +214,16 @@ func (r *Router) validate() error {
 
 func validInterface(name string) bool {
 	return name != "" && len(name) <= 15 && name != "." && name != ".." && !strings.ContainsAny(name, "/ \t\n:")
+}
+
+// same reports whether two configurations say the same, nil being another.
+func (c *Config) same(o *Config) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	a, err1 := json.Marshal(c)
+	b, err2 := json.Marshal(o)
+	return err1 == nil && err2 == nil && bytes.Equal(a, b)
 }
 
 // ipv6 tells the address family.

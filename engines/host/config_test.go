@@ -159,14 +159,11 @@ func TestSyncGroupMovesTogetherAndIsMadeWhileRunning(t *testing.T) {
 	if r := p.report(event); r.Lost > 0 {
 		t.Errorf("lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
 	}
-	if err := a.client.Checks(t.Context(), "web6", Checks{Fault: true}); err != nil {
-		t.Fatal(err)
-	}
+	a.configure(*checked(grouped(150, true), "web6", 0))
+	a.finds(false)
 	eventually(t, 5*time.Second, "both have moved", all(b, "active"))
 	eventually(t, 5*time.Second, "both have gone", all(a, "fault"))
-	if err := a.client.Checks(t.Context(), "web6", Checks{}); err != nil {
-		t.Fatal(err)
-	}
+	a.finds(true)
 	eventually(t, 5*time.Second, "both have come back", all(a, "active"))
 	a.configure(grouped(150, false))
 	during(t, 500*time.Millisecond, "they stay without a group", all(a, "active"))
@@ -186,14 +183,11 @@ func TestMaintenanceAndChecks(t *testing.T) {
 	}
 	a.waitState("active")
 	b.waitState("backup")
-	if err := a.client.Checks(t.Context(), "web", Checks{Weight: -60}); err != nil {
-		t.Fatal(err)
-	}
+	a.configure(*checked(v3(150), "web", -60))
+	a.finds(false)
 	b.waitState("active")
 	a.waitState("backup")
-	if err := a.client.Checks(t.Context(), "web", Checks{}); err != nil {
-		t.Fatal(err)
-	}
+	a.finds(true)
 	a.waitState("active")
 	b.waitState("backup")
 	p.settle(50 * time.Millisecond)

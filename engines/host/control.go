@@ -35,7 +35,8 @@ type control struct {
 	lock       io.Closer
 	resume     map[string]vrrp.Snapshot // of a process that crashed; for the first configuration
 	configured bool
-	orphaned   bool // handed over to a successor that did not take over
+	pumped     chan struct{} // closed when every event has been passed on
+	orphaned   bool          // handed over to a successor that did not take over
 
 	mu          sync.Mutex // serialises what changes the engine
 	subscribers struct {
@@ -66,7 +67,10 @@ func (s *session) send(r reply) error {
 // serve accepts until the listener is closed.
 func (c *control) serve() {
 	c.subscribers.conns = map[*session]bool{}
-	go c.pump()
+	go func() {
+		defer close(c.pumped)
+		c.pump()
+	}()
 	for {
 		conn, err := c.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -129,8 +133,13 @@ func (c *control) answer(s *session, q *request, r *reply) error {
 		}
 		r.Status = &st
 		return nil
-	case opChecks:
-		return call(func() { e.setChecks(q.Router, q.Checks) })
+	case opConfig:
+		if !c.configured {
+			return nil
+		}
+		return call(func() { cfg := e.cfg; r.Config = &cfg })
+	case opResults:
+		return call(func() { e.setResults(q.Results) })
 	case opMaintenance:
 		return call(func() { e.setMaintenance(q.Router, q.On) })
 	case opShutdown:
@@ -161,20 +170,10 @@ func (c *control) configure(cfg Config) error {
 		return errors.New("the engine is stopping")
 	}
 	c.configured = true
+	c.engine.tell(Event{Time: time.Now(), Kind: "configured", Detail: cfg.Revision})
 	// What decoding has used is garbage now, and the next is far away.
 	debug.FreeOSMemory()
 	return nil
-}
-
-func (e *Engine) setChecks(name string, checks Checks) {
-	e.now = e.clock()
-	e.checks[name] = checks
-	for _, r := range e.routers {
-		if r.cfg.Name == name && r.checks != checks {
-			r.checks = checks
-			e.handle(r, vrrp.Checks(checks))
-		}
-	}
 }
 
 func (e *Engine) setMaintenance(name string, on bool) {
@@ -203,14 +202,20 @@ func (c *control) subscribe(s *session, after uint64) {
 // pump passes events on, logs them while nobody listens, and keeps on disk what
 // a successor of a crashed process may resume.
 func (c *control) pump() {
+	unsaved := false
 	for {
 		select {
 		case ev := <-c.engine.events:
 			c.publish(ev)
-			if ev.Kind == "transition" && len(c.engine.events) == 0 {
+			unsaved = unsaved || ev.Kind == "transition"
+			if unsaved && len(c.engine.events) == 0 {
 				c.saveState()
+				unsaved = false
 			}
 		case <-c.engine.ended:
+			for len(c.engine.events) > 0 { // nothing more comes
+				c.publish(<-c.engine.events)
+			}
 			return
 		}
 	}

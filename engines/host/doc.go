@@ -1,7 +1,10 @@
 // Package host runs this host's Virtual Routers: it gives the pure machines of
 // package vrrp a clock, sockets, addresses and announcements. It decides
-// nothing about VRRP, reads no spec, runs no checks and no hooks; cmd/hactl and
-// what sits above translate the spec to a Config and events to hooks.
+// nothing about VRRP, reads no files of a specification, and runs no checks and
+// no hooks: package agent does, and tells the results.
+//
+// To plans a host is a Node: what its engine runs, in a specification's terms
+// (node.go, translate.go).
 //
 // # Processes
 //
@@ -48,7 +51,17 @@
 //	raw socket      -> demux by VRID (loop.go) -> machine: it judges, drops and counts
 //	machine         -> actions (router.go): advertisement, address, announcement, event
 //	watch (ARP, NA) -> ForeignClaim; or the end of lingering (linger.go)
-//	Config          -> apply (apply.go): begin, reconfigure, regroup, retire
+//	Config          -> apply (apply.go): begin, reconfigure, regroup, retire; filter.go
+//	check results   -> verdict (results.go): Checks of the routers that have them
+//
+// # What members have to agree on
+//
+// A Config never changes the password, VRID, version or unicast peers of a
+// running router, or in version 2 its interval and addresses, from one moment
+// to the next: Stage and Advance (activate.go) lead there in steps, in which
+// every member accepts both before any of them sends the new. The steps are
+// Configs like any other; the engine knows nothing of them, and who configures
+// it reads from it how far they are.
 //
 // # Choices
 //
@@ -65,6 +78,10 @@
 // IPv6 address is awaited (at most 10 ms) before it is advertised and
 // announced, because the kernel puts it to work later.
 //
-// Not here: no-accept mode, IPv6 neighbour greeting for unicast peers, VMAC
-// over anything but Ethernet.
+// The rules of the packet filter (filter.go), for addresses that are not to be
+// accepted for, stand while the router is configured, Active or not, so that a
+// takeover does not wait for nftables.
+//
+// Not here: IPv6 neighbour greeting for unicast peers, VMAC over anything but
+// Ethernet.
 package host

@@ -42,8 +42,10 @@ type Engine struct {
 	virtual map[netip.Addr]bool
 
 	cfg         Config
-	checks      map[string]Checks
-	maintenance map[string]bool // by command; "" is all
+	results     map[string]Result // of checks, by name
+	filtered    []netip.Addr      // what the packet filter keeps out
+	filtering   bool              // it is known what the packet filter does
+	maintenance map[string]bool   // by command; "" is all
 	stale       []staleAddress
 	staleLinks  []string // macvlans, perhaps, of a former process
 	awaited     []awaited
@@ -89,7 +91,7 @@ type file struct {
 func newEngine(dir string) (_ *Engine, err error) {
 	e := &Engine{
 		dir: dir, started: time.Now(), epoll: -1, timer: -1, wake: -1, armed: vrrp.Never, retryAt: vrrp.Never, lingerAt: vrrp.Never,
-		links: map[string]*link{}, byIndex: map[int]*link{}, checks: map[string]Checks{}, maintenance: map[string]bool{},
+		links: map[string]*link{}, byIndex: map[int]*link{}, results: map[string]Result{}, maintenance: map[string]bool{},
 		virtual: map[netip.Addr]bool{}, receiver: newReceiver(), sender: newSender(),
 		scratch: make([]byte, 2048), events: make(chan Event, 1024), ended: make(chan struct{}),
 	}
@@ -206,7 +208,7 @@ type Event struct {
 	Time     time.Time  `json:"time"`
 	Router   string     `json:"router,omitempty"`
 	Link     string     `json:"link,omitempty"`
-	Kind     string     `json:"kind"` // transition, drop, note, problem, link
+	Kind     string     `json:"kind"` // transition, drop, note, problem, link, configured
 	From     string     `json:"from,omitempty"`
 	To       string     `json:"to,omitempty"`
 	Cause    string     `json:"cause,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -54,7 +55,7 @@ func (c *control) upgrade(path string) error {
 		return errors.New("no lock to hand over")
 	}
 	cmd := exec.Command(path, "engine")
-	cmd.Env = append(os.Environ(), envEngine+"="+c.engine.dir, envHandover+"=1")
+	cmd.Env = append(environment(), envEngine+"="+c.engine.dir, envHandover+"=1")
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs, lock, listener}
 	cmd.SysProcAttr = detached()
@@ -77,7 +78,7 @@ func (c *control) upgrade(path string) error {
 		if refused = e.stopping; refused {
 			return
 		}
-		h.Config, h.Checks, h.Maintenance = e.cfg, e.checks, e.maintenance
+		h.Config, h.Results, h.Maintenance = e.cfg, e.results, e.maintenance
 		h.Snapshots = e.snapshots()
 		e.left = true
 		// Sent from here: nothing of ours runs between the last packet and this.
@@ -141,12 +142,8 @@ func (p *predecessor) takeOver(c *control) error {
 	h := l.Handover
 	if h.Configured {
 		c.engine.call(func() {
-			for name, checks := range h.Checks {
-				c.engine.checks[name] = checks
-			}
-			for name, on := range h.Maintenance {
-				c.engine.maintenance[name] = on
-			}
+			maps.Copy(c.engine.results, h.Results)
+			maps.Copy(c.engine.maintenance, h.Maintenance)
 			c.engine.apply(h.Config, h.Snapshots)
 		})
 		c.configured = true

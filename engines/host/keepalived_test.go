@@ -1,225 +1,188 @@
 package host
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
-// peer is a router of either make, so that the same story runs with each.
-type peer interface {
-	holds() bool
-	stop() // gives up as the make does on SIGTERM
-	die()  // SIGKILL
-	name() string
+// variant is one way for the two makes to speak to each other. The variants run
+// beside each other, each as a Virtual Router of its own: what takes seconds is
+// waited for once.
+type variant struct {
+	name string
+	vrid uint8
+	vip  string
+	set  func(*Router)
 }
 
-func (n *node) holds() bool  { return n.lan.has(n.ns, n.router().Addresses[0].Addr().String()) }
-func (n *node) stop()        { n.lan.t.Helper(); n.signal(syscall.SIGTERM); n.waitEnd() }
-func (n *node) die()         { n.kill() }
-func (n *node) name() string { return "hactl" }
-
-// keepalived is a keepalived process in a namespace.
-type keepalived struct {
-	lan    *lan
-	ns     string
-	target string
-	cmd    *exec.Cmd
-	log    bytes.Buffer
-	ended  chan struct{}
-	dir    string
-}
-
-func needKeepalived(t testing.TB) {
-	needNamespaces(t)
-	if _, err := exec.LookPath("keepalived"); err != nil {
-		if os.Getenv("HACTL_NETNS") == "required" {
-			t.Fatal("interoperation needs keepalived(8)")
-		}
-		t.Skip("interoperation needs keepalived(8)")
+func variants() []variant {
+	at := func(interval time.Duration) func(*Router) { return func(r *Router) { r.Interval = interval } }
+	version2 := func(password string) func(*Router) {
+		return func(r *Router) { r.Version, r.Interval, r.Password = 2, time.Second, password }
+	}
+	return []variant{
+		{"v2-pass", 51, "10.0.0.51", version2("hunter22")},
+		{"v2-none", 52, "10.0.0.52", version2("")},
+		{"v3-ipv4", 53, "10.0.0.53", at(100 * time.Millisecond)},
+		{"v3-ipv4-1s", 54, "10.0.0.54", at(time.Second)},
+		{"v3-ipv6", 55, "fd00::55", func(r *Router) {
+			r.Addresses = append([]Address{{Prefix: netip.MustParsePrefix("fe80::55/128")}}, r.Addresses...)
+		}},
+		{"v3-unicast", 56, "10.0.0.56", func(r *Router) {
+			r.Peers = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
+		}},
 	}
 }
 
-// keepalivedConf writes what a Config says in keepalived's words.
-func keepalivedConf(c *Config, sources map[string]string, ns string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "global_defs {\n router_id %s\n vrrp_garp_master_delay 5\n}\n", ns)
-	for _, r := range c.Routers {
-		fmt.Fprintf(&b, "vrrp_instance %s {\n state BACKUP\n interface %s\n virtual_router_id %d\n priority %d\n version %d\n",
-			r.Name, r.Interface, r.VRID, r.Priority, r.Version)
-		fmt.Fprintf(&b, " advert_int %g\n", r.Interval.Seconds())
-		if r.NoPreempt {
-			b.WriteString(" nopreempt\n")
-		}
-		if r.Password != "" {
-			fmt.Fprintf(&b, " authentication {\n auth_type PASS\n auth_pass %s\n }\n", r.Password)
-		}
-		if len(r.Peers) > 0 {
-			fmt.Fprintf(&b, " unicast_src_ip %s\n unicast_peer {\n", sources[ns])
-			for _, p := range r.Peers {
-				fmt.Fprintf(&b, "  %v\n", p)
+// config has all variants, for the host with number n.
+func config(all []variant, n int, priority uint8) *Config {
+	var c Config
+	own := netip.MustParseAddr(fmt.Sprintf("10.0.0.%d", n))
+	for _, v := range all {
+		r := v3(priority).Routers[0]
+		addr := netip.MustParseAddr(v.vip)
+		r.Name, r.VRID, r.Addresses = v.name, v.vrid, []Address{{Prefix: netip.PrefixFrom(addr, addr.BitLen())}}
+		v.set(&r)
+		for i, p := range r.Peers {
+			if p == own {
+				r.Peers = append(r.Peers[:i:i], r.Peers[i+1:]...)
+				break
 			}
-			b.WriteString(" }\n")
 		}
-		b.WriteString(" virtual_ipaddress {\n")
-		for _, a := range r.Addresses {
-			fmt.Fprintf(&b, "  %v\n", a.Prefix)
-		}
-		b.WriteString(" }\n}\n")
+		c.Routers = append(c.Routers, r)
 	}
-	return b.String()
+	return &c
 }
 
-func (l *lan) keepalived(ns string, c *Config, source string) *keepalived {
-	l.t.Helper()
-	k := &keepalived{lan: l, ns: ns, dir: filepath.Join(l.dir, ns+"-k"), target: c.Routers[0].Addresses[len(c.Routers[0].Addresses)-1].Prefix.Addr().String()}
-	if err := os.MkdirAll(k.dir, 0o700); err != nil {
-		l.t.Fatal(err)
+// down is Active_Down_Interval and skew Skew_Time of a router (RFC 9568 6.1,
+// RFC 3768 6.1).
+func down(r *Router) time.Duration { return 3*r.Interval + skew(r) }
+
+func skew(r *Router) time.Duration {
+	unit := r.Interval
+	if r.Version == 2 {
+		unit = time.Second
 	}
-	conf := filepath.Join(k.dir, "keepalived.conf")
-	if err := os.WriteFile(conf, []byte(keepalivedConf(c, map[string]string{ns: source}, ns)), 0o600); err != nil {
-		l.t.Fatal(err)
-	}
-	k.cmd = exec.Command("ip", "netns", "exec", ns, "keepalived", "-n", "-l", "-D", "-P", "-f", conf,
-		"-p", filepath.Join(k.dir, "pid"), "-r", filepath.Join(k.dir, "vrrp_pid"))
-	k.cmd.Stdout, k.cmd.Stderr = &k.log, &k.log
-	k.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := k.cmd.Start(); err != nil {
-		l.t.Fatal(err)
-	}
-	k.ended = make(chan struct{})
-	go func() { _ = k.cmd.Wait(); close(k.ended) }()
-	l.t.Cleanup(func() {
-		k.die()
-		if l.t.Failed() {
-			l.t.Logf("keepalived in %s:\n%s", ns, k.log.String())
-		}
-	})
-	return k
+	return unit * time.Duration(256-int(r.Priority)) / 256
 }
 
-func (k *keepalived) holds() bool  { return k.lan.has(k.ns, k.target) }
-func (k *keepalived) name() string { return "keepalived" }
-
-func (k *keepalived) stop() {
-	k.lan.t.Helper()
-	_ = k.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-k.ended:
-	case <-time.After(10 * time.Second):
-		k.lan.t.Fatal("keepalived does not end")
-	}
-}
-
-// die kills the parent and its child at once: its own process group.
-func (k *keepalived) die() {
-	_ = syscall.Kill(-k.cmd.Process.Pid, syscall.SIGKILL)
-	<-k.ended
-}
-
-// make starts a router of either make.
-func (l *lan) make(kind, host string, n int, c *Config) peer {
-	l.t.Helper()
-	ns := l.ns(host)
-	if _, err := l.try("ip", "-n", ns, "link", "show", "eth0"); err != nil {
-		l.addHost(host, n)
-	}
-	if kind == "keepalived" {
-		return l.keepalived(ns, c, fmt.Sprintf("10.0.0.%d", n))
-	}
-	return l.start(ns, c)
-}
-
-func holds(t testing.TB, who, other peer) {
-	t.Helper()
-	eventually(t, 15*time.Second, who.name()+" alone holds the address", func() bool { return who.holds() && !other.holds() })
-}
+var bothWays = [][2]string{{"hactl", "keepalived"}, {"keepalived", "hactl"}}
 
 // TestInteroperation has hactl and keepalived as a pair, in both roles: the
-// Active stops, the other takes over, the first comes back and preempts.
+// Active stays, stops (priority 0), comes back and preempts, is cut off, and
+// comes back to another Active.
 func TestInteroperation(t *testing.T) {
 	needKeepalived(t)
-	cases := []struct {
-		name   string
-		make   func(priority uint8) Config
-		target string
-		uni    bool
-	}{
-		{"v2-pass", func(p uint8) Config { return v2(p, "hunter22") }, vip, false},
-		{"v2-none", func(p uint8) Config { return v2(p, "") }, vip, false},
-		{"v3-ipv4", v3, vip, false},
-		{"v3-ipv6", v36, vip6, false},
-		{"v3-unicast", v3, vip, true},
+	for _, makes := range bothWays {
+		t.Run(makes[0]+"-over-"+makes[1], func(t *testing.T) {
+			t.Parallel()
+			l, all := newLAN(t), variants()
+			cfgA, cfgB := config(all, 1, 150), config(all, 2, 100)
+			l.addHost("r1", 1)
+			l.addHost("r2", 2)
+			wire := l.tap("r2")
+			a, b := l.make(makes[0], "r1", 1, cfgA), l.make(makes[1], "r2", 2, cfgB)
+			alone := func(who, other peer, what string) {
+				t.Helper()
+				for _, v := range all {
+					eventually(t, 20*time.Second, fmt.Sprintf("%s: %s: %s alone holds the address", what, v.name, who.name()), func() bool {
+						return who.has(v.vip) && !other.has(v.vip)
+					})
+				}
+			}
+			alone(a, b, "election")
+			p := l.pulse("10.0.0.54")
+			settled := monotonic()
+			p.pass(4 * time.Second) // longer than any Active_Down_Interval: they do hear each other
+			for _, v := range all {
+				if n := len(a.eyes().since(settled, v.vip)) - 1; n != 0 {
+					t.Errorf("%s: the Active's address came or went %d times", v.name, n)
+				}
+				if n := len(b.eyes().since(settled, v.vip)); n != 0 {
+					t.Errorf("%s: the Backup's address came or went %d times", v.name, n)
+				}
+			}
+
+			event := monotonic()
+			a.stop()
+			alone(b, a, "stop")
+			p.pass(200 * time.Millisecond)
+			for i, v := range all {
+				checkPriorityZero(t, wire, event, v, &cfgB.Routers[i])
+			}
+			s := p.longest(event)
+			t.Logf("%s stops: v3-ipv4-1s silent for %v", a.name(), s.To-s.From)
+			// It would be 609 ms if the Active let go first, as keepalived does.
+			if a.name() == "hactl" && s.Lost > 200 {
+				t.Errorf("hand-over to keepalived lost %d probes", s.Lost)
+			}
+
+			event = monotonic()
+			a.start(cfgA)
+			alone(a, b, "preemption")
+			p.pass(200 * time.Millisecond)
+			s = p.longest(event)
+			t.Logf("%s comes back: v3-ipv4-1s silent for %v", a.name(), s.To-s.From)
+			if s.Lost > 200 {
+				t.Errorf("give-back lost %d probes", s.Lost)
+			}
+
+			l.unplug("r1")
+			for _, v := range all {
+				eventually(t, 20*time.Second, v.name+": the other takes over from one cut off", func() bool { return b.has(v.vip) })
+			}
+			l.replug("r1")
+			alone(a, b, "healing")
+
+			for _, x := range []peer{a, b} {
+				switch x := x.(type) {
+				case *hactl:
+					for _, r := range x.status().Routers {
+						if len(r.Counters.Dropped) > 0 || r.Counters.Received == 0 {
+							t.Errorf("%s: hactl received %d, dropped %v", r.Name, r.Counters.Received, r.Counters.Dropped)
+						}
+					}
+				case *keepalived:
+					for _, bad := range []string{"nvalid", "mismatch", "not present", "bogus"} {
+						if i := strings.Index(x.log(), bad); i >= 0 {
+							t.Errorf("keepalived says: %s", x.log()[max(0, i-150):min(len(x.log()), i+100)])
+						}
+					}
+				}
+			}
+		})
 	}
-	for _, c := range cases {
-		for _, makes := range [][2]string{{"hactl", "keepalived"}, {"keepalived", "hactl"}} {
-			t.Run(c.name+"/"+makes[0]+"-over-"+makes[1], func(t *testing.T) {
-				t.Parallel()
-				l := newLAN(t)
-				cfgA, cfgB := c.make(150), c.make(100)
-				if c.uni {
-					cfgA.Routers[0].Peers = []netip.Addr{netip.MustParseAddr("10.0.0.2")}
-					cfgB.Routers[0].Peers = []netip.Addr{netip.MustParseAddr("10.0.0.1")}
-				}
-				l.addHost("r2", 2)
-				a := l.make(makes[0], "r1", 1, &cfgA)
-				b := l.make(makes[1], "r2", 2, &cfgB)
-				holds(t, a, b)
-				p := l.probe(c.target)
-				interval := cfgA.Routers[0].Interval
-				during(t, 6*interval, "the Active stays", func() bool { return a.holds() && !b.holds() })
+}
 
-				event := monotonic()
-				a.stop()
-				eventually(t, 15*time.Second, "the other takes over", b.holds)
-				p.settle(50 * time.Millisecond)
-				r := p.report(event)
-				t.Logf("%s stops: lost %d %+v", a.name(), r.Lost, r.Silences)
-				// keepalived announces an IPv6 address before the kernel has
-				// put it to work; nothing we do can help that.
-				if a.name() == "hactl" && r.Lost > 2 && c.target != vip6 {
-					t.Errorf("hand-over to keepalived lost %d probes", r.Lost)
-				}
-
-				event = monotonic()
-				a = l.make(makes[0], "r1", 1, &cfgA)
-				holds(t, a, b)
-				p.settle(50 * time.Millisecond)
-				r = p.report(event)
-				t.Logf("%s comes back: lost %d %+v", a.name(), r.Lost, r.Silences)
-				if r.Lost > 2 && c.target != vip6 {
-					t.Errorf("give-back lost %d probes", r.Lost)
-				}
-
-				event = monotonic()
-				l.unplug("r1")
-				eventually(t, 15*time.Second, "the other takes over", b.holds)
-				t.Logf("%s vanishes: answered after %v", a.name(), p.answers(event+5*time.Millisecond)-event)
-				if n, ok := a.(*node); ok {
-					if drops := n.router().Counters.Dropped; len(drops) > 0 {
-						t.Errorf("dropped %v", drops)
-					}
-				}
-				if n, ok := b.(*node); ok {
-					if drops := n.router().Counters.Dropped; len(drops) > 0 {
-						t.Errorf("dropped %v", drops)
-					}
-				}
-			})
-		}
+// checkPriorityZero: whoever stops says so, and the other waits Skew_Time and
+// not what is left of Active_Down_Interval, which is two intervals more.
+func checkPriorityZero(t *testing.T, wire *tap, event time.Duration, v variant, backup *Router) {
+	t.Helper()
+	zero := wire.sights(event, func(s *sight) bool { return s.out && !s.arp && s.vrid == v.vrid && s.priority == 0 })
+	if len(zero) == 0 {
+		t.Errorf("%s: no priority 0", v.name)
+		return
+	}
+	next := wire.sights(event, func(s *sight) bool { return !s.out && !s.arp && s.vrid == v.vrid && s.priority > 0 })
+	if len(next) == 0 {
+		t.Errorf("%s: the Backup says nothing", v.name)
+		return
+	}
+	took, want := next[0].at-zero[0].at, skew(backup)
+	if took < want*9/10 || took > want+backup.Interval*3/2 {
+		t.Errorf("%s: taken over %v after priority 0, Skew_Time is %v", v.name, took, want)
 	}
 }
 
 func TestInteroperationNoPreempt(t *testing.T) {
 	needKeepalived(t)
-	for _, makes := range [][2]string{{"hactl", "keepalived"}, {"keepalived", "hactl"}} {
+	for _, makes := range bothWays {
 		t.Run(makes[0]+"-over-"+makes[1], func(t *testing.T) {
 			t.Parallel()
 			l := newLAN(t)
@@ -228,13 +191,15 @@ func TestInteroperationNoPreempt(t *testing.T) {
 			eventually(t, 5*time.Second, "the first is Active", b.holds)
 			a := l.make(makes[0], "r1", 1, with(v3(150), no))
 			during(t, 1500*time.Millisecond, "the lower priority stays Active", func() bool { return b.holds() && !a.holds() })
+			b.stop()
+			eventually(t, 5*time.Second, "the higher priority has waited for its turn", a.holds)
 		})
 	}
 }
 
 func TestInteroperationEqualPriorities(t *testing.T) {
 	needKeepalived(t)
-	for _, makes := range [][2]string{{"hactl", "keepalived"}, {"keepalived", "hactl"}} {
+	for _, makes := range bothWays {
 		t.Run(makes[0]+"-below-"+makes[1], func(t *testing.T) {
 			t.Parallel()
 			l := newLAN(t)
@@ -253,6 +218,7 @@ func TestInteroperationEqualPriorities(t *testing.T) {
 
 func TestInteroperationWrongPassword(t *testing.T) {
 	needKeepalived(t)
+	t.Parallel()
 	l := newLAN(t)
 	a := l.start(l.addHost("r1", 1), new(v2(100, "right")))
 	l.make("keepalived", "r2", 2, new(v2(150, "wrong")))
@@ -261,4 +227,68 @@ func TestInteroperationWrongPassword(t *testing.T) {
 	if a.router().State != "active" {
 		t.Error("it was obeyed")
 	}
+}
+
+// TestInteroperationVirtualMAC: the client knows the address by the Virtual
+// Router's MAC (RFC 9568 7.3) whoever is Active, so its entry never changes.
+func TestInteroperationVirtualMAC(t *testing.T) {
+	needKeepalived(t)
+	for _, makes := range bothWays {
+		t.Run(makes[0]+"-over-"+makes[1], func(t *testing.T) {
+			t.Parallel()
+			l := newLAN(t)
+			virtual := func(r *Router) { r.UseVMAC = true }
+			l.addHost("r1", 1)
+			l.addHost("r2", 2)
+			// A host whose route to the client is on the interface asks for it by
+			// the interface's MAC, in the name of the virtual address, unless
+			// told not to. keepalived leaves that to the administrator.
+			host := l.ns(map[bool]string{true: "r1", false: "r2"}[makes[0] == "keepalived"])
+			l.run("ip", "netns", "exec", host, "sysctl", "-qw", "net.ipv4.conf.eth0.arp_announce=2")
+			wire := l.tap("r2")
+			a, b := l.make(makes[0], "r1", 1, with(v3(150), virtual)), l.make(makes[1], "r2", 2, with(v3(100), virtual))
+			holds(t, a, b)
+			p, client := l.pulse(vip), l.hand("c")
+			entry := func(what string) {
+				t.Helper()
+				p.pass(50 * time.Millisecond)
+				if got := neighbour(t, client, vip); got != "00:00:5e:00:01:32" {
+					t.Errorf("%s: the client knows %s by %s", what, vip, got)
+				}
+			}
+			start := monotonic()
+			entry("at first")
+			during(t, time.Second, "the Active stays", func() bool { return a.holds() && !b.holds() })
+			a.stop()
+			holds(t, b, a)
+			entry("after a stop")
+			a.start(with(v3(150), virtual))
+			holds(t, a, b)
+			entry("after its return")
+			l.unplug("r1")
+			eventually(t, 5*time.Second, "the other takes over", b.holds)
+			entry("after a death")
+			ours := netip.MustParseAddr(vip)
+			for _, s := range wire.sights(start, func(s *sight) bool { return s.arp && s.source == ours || !s.arp && s.vrid == 50 }) {
+				if s.mac != [6]byte{0, 0, 0x5e, 0, 1, 50} {
+					t.Errorf("a packet of %v (ARP %v, out of its host's port %v) from %x", s.source, s.arp, !s.out, s.mac)
+				}
+			}
+		})
+	}
+}
+
+// neighbour reads the link-layer address that a host knows another by.
+func neighbour(t testing.TB, h *netlink.Handle, addr string) string {
+	t.Helper()
+	all, err := h.NeighList(0, unix.AF_INET)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range all {
+		if n.IP.String() == addr {
+			return n.HardwareAddr.String()
+		}
+	}
+	return "nothing"
 }

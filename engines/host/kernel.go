@@ -118,6 +118,9 @@ func makeVMAC(r *router) error {
 		{"ipv4/conf/" + r.home.name + "/rp_filter", "2"},
 		{"ipv4/conf/" + r.carrier.name + "/arp_ignore", "1"},
 		{"ipv4/conf/" + r.carrier.name + "/arp_filter", "1"},
+		// What answers for a virtual address may leave through the parent; the
+		// question for the neighbour's MAC before it must not name that address.
+		{"ipv4/conf/" + r.carrier.name + "/arp_announce", "2"},
 		{"ipv6/conf/" + r.home.name + "/disable_ipv6", map[bool]string{false: "1", true: "0"}[r.cfg.ipv6()]},
 		// A link-local address made of the virtual MAC would be the same on
 		// every router.

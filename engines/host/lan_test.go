@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -14,6 +15,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hactl/hactl/schema"
+	"github.com/hactl/hactl/schema/load"
 )
 
 // The stories on real sockets. A lan is a bridge in a network namespace of its
@@ -22,6 +26,9 @@ import (
 // the namespace of the thread that made them.
 
 func TestMain(m *testing.M) {
+	if load.IsEvaluator() {
+		os.Exit(load.Evaluate(os.Stdin, os.Stdout, os.Stderr))
+	}
 	if IsEngine() {
 		os.Exit(RunEngine())
 	}
@@ -335,4 +342,23 @@ func v36(priority uint8) Config {
 func with(c Config, f func(*Router)) *Config {
 	f(&c.Routers[0])
 	return &c
+}
+
+// checked gives a router a health check called "alive"; finds says what it found.
+func checked(c Config, router string, weight int) *Config {
+	c.Checks = map[string]schema.HealthCheck{"alive": {Type: "tcp", Weight: weight}}
+	c.Routers = slices.Clone(c.Routers)
+	for i := range c.Routers {
+		if c.Routers[i].Name == router {
+			c.Routers[i].Checks = []string{"alive"}
+		}
+	}
+	return &c
+}
+
+func (n *node) finds(ok bool) {
+	n.lan.t.Helper()
+	if err := n.client.Results(n.lan.t.Context(), map[string]Result{"alive": {OK: ok, Since: time.Now()}}); err != nil {
+		n.lan.t.Fatal(err)
+	}
 }

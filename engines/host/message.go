@@ -12,8 +12,9 @@ import (
 
 const (
 	opConfigure   = "configure"
+	opConfig      = "config"
 	opStatus      = "status"
-	opChecks      = "checks"
+	opResults     = "results"
 	opMaintenance = "maintenance"
 	opShutdown    = "shutdown"
 	opUpgrade     = "upgrade"
@@ -25,16 +26,18 @@ type request struct {
 	Op     string  `json:"op"`
 	Config *Config `json:"config,omitempty"`
 	Router string  `json:"router,omitempty"`
-	Checks Checks  `json:"checks,omitzero"`
 	On     bool    `json:"on,omitempty"`
 	Now    bool    `json:"now,omitempty"`
 	Path   string  `json:"path,omitempty"`
 	After  uint64  `json:"after,omitempty"`
+	// Results of checks; those of others stay as they were.
+	Results map[string]Result `json:"results,omitempty"`
 }
 
 type reply struct {
 	ID     uint64         `json:"id,omitempty"`
 	Error  string         `json:"error,omitempty"`
+	Config *Config        `json:"config,omitempty"`
 	Status *Status        `json:"status,omitempty"`
 	Event  *NumberedEvent `json:"event,omitempty"`
 }
@@ -50,7 +53,7 @@ type NumberedEvent struct {
 type handover struct {
 	Config      Config                   `json:"config"`
 	Configured  bool                     `json:"configured"`
-	Checks      map[string]Checks        `json:"checks"`
+	Results     map[string]Result        `json:"results"`
 	Maintenance map[string]bool          `json:"maintenance"`
 	Snapshots   map[string]vrrp.Snapshot `json:"snapshots,omitempty"`
 }

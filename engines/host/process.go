@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,20 @@ const (
 	envNormal   = "HACTL_ENGINE_NORMAL"   // ordinary scheduling and memory
 )
 
+// environment is what an engine inherits: nothing that an agent has for its own
+// use, such as tokens.
+func environment() []string {
+	var kept []string
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		switch name {
+		case "PATH", "LANG", "TZ", "GORACE", "GODEBUG", "GOTRACEBACK", "GOCOVERDIR", envNormal:
+			kept = append(kept, variable)
+		}
+	}
+	return kept
+}
+
 // ExitBusy is the exit status when another engine has the runtime directory.
 const ExitBusy = 75
 
@@ -36,6 +51,7 @@ func IsEngine() bool { return os.Getenv(envEngine) != "" }
 // RunEngine is the engine process. It returns the exit status, after a shutdown
 // or a handover.
 func RunEngine() int {
+	shed()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("component", "engine")
 	// Enough for the loop to find a P free whatever the others do.
 	runtime.GOMAXPROCS(4)
@@ -74,7 +90,7 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("runtime directory: %w", err)
 	}
-	c := &control{log: log}
+	c := &control{log: log, pumped: make(chan struct{})}
 	var from *predecessor
 	var err error
 	if inherited {
@@ -162,6 +178,7 @@ func (p *process) wait() int {
 		break
 	}
 	_ = p.control.listener.Close()
+	<-p.control.pumped // bounded by slowSubscriber
 	if p.control.engine.left {
 		p.control.mu.Lock() // the upgrade waits for the successor's word
 		if p.control.orphaned {
@@ -171,6 +188,9 @@ func (p *process) wait() int {
 	}
 	for _, name := range []string{socketFile, addressesFile, stateFile} {
 		_ = os.Remove(filepath.Join(p.dir, name))
+	}
+	if len(p.control.engine.filtered) > 0 {
+		_ = setFilter(nil)
 	}
 	p.control.engine.close()
 	_ = p.control.lock.Close()

@@ -31,15 +31,10 @@ type router struct {
 	lingerAt  time.Duration
 
 	checks Checks
+	told   bool // every check has had a result, or it runs without
 	fails  Failures
 	quiet  [2][64]time.Duration // no log line about this reason or note before
 	parted [2][64]uint32        // left out since
-}
-
-// Checks is what the health checks say about a router.
-type Checks struct {
-	Weight int  `json:"weight,omitempty"`
-	Fault  bool `json:"fault,omitempty"`
 }
 
 // Failures counts what the kernel refused.
@@ -147,6 +142,7 @@ func (e *Engine) addAddresses(r *router, addrs []netip.Addr) {
 	if r.home.kernel.index == 0 {
 		return
 	}
+	added := false
 	for _, addr := range addrs {
 		a := r.addresses[addr]
 		fresh, err := e.rtnl.addAddress(r.home.kernel.index, a, r.home.connected(a.Prefix))
@@ -158,6 +154,7 @@ func (e *Engine) addAddresses(r *router, addrs []netip.Addr) {
 		if !fresh {
 			continue // perhaps the host's own, which is not ours to mark
 		}
+		added = true
 		// Its echo will say the same; until then nobody shall miss it.
 		r.home.hear(kernelAddress{index: r.home.kernel.index, prefix: a.Prefix, proto: addressProto}, false)
 		if addr.Is6() && r.home.kernel.up() {
@@ -165,6 +162,10 @@ func (e *Engine) addAddresses(r *router, addrs []netip.Addr) {
 		}
 	}
 	e.await()
+	if added && r.routed {
+		// With an address go the routes that have it as their source.
+		e.routes(r, r.cfg.Routes, true)
+	}
 }
 
 // removeAddresses spares what another router here holds, and an address that

@@ -2,6 +2,7 @@ package host
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"os"
 	"runtime/debug"
@@ -26,6 +27,8 @@ type Status struct {
 	LostEvents uint64         `json:"lostEvents,omitempty"`
 	Links      []LinkStatus   `json:"links"`
 	Routers    []RouterStatus `json:"routers"`
+	// Checks are the results by the check's name.
+	Checks map[string]Result `json:"checks,omitempty"`
 }
 
 // LinkStatus is an interface that routers are configured on.
@@ -60,8 +63,10 @@ type RouterStatus struct {
 	Problem        string         `json:"problem,omitempty"`
 	Addresses      []netip.Prefix `json:"addresses"` // configured
 	Present        []netip.Prefix `json:"present"`   // of those, in the kernel
-	Counters       Counters       `json:"counters"`
-	Failures       Failures       `json:"failures,omitzero"`
+	// Lingering are still held after another router has become Active.
+	Lingering []netip.Addr `json:"lingering,omitempty"`
+	Counters  Counters     `json:"counters"`
+	Failures  Failures     `json:"failures,omitzero"`
 }
 
 // Counters is vrrp.Counters by name; what is zero is left out of the maps.
@@ -86,7 +91,7 @@ func (e *Engine) copyStatus() (Status, []rawRouter) {
 	s := Status{
 		PID: os.Getpid(), Build: build, Started: e.started, Revision: e.cfg.Revision, Stopping: e.stopping,
 		Scheduling: e.scheduling, Lateness: e.lateness, Turns: e.turns, Packets: e.packets,
-		Overruns: e.overruns, LostEvents: e.lost,
+		Overruns: e.overruns, LostEvents: e.lost, Checks: maps.Clone(e.results),
 	}
 	for _, l := range e.links {
 		s.Links = append(s.Links, LinkStatus{Name: l.name, Index: l.kernel.index, Up: l.kernel.up(), Problem: l.problem, Unknown: l.unknown, Broken: l.broken})
@@ -101,6 +106,7 @@ func (e *Engine) copyStatus() (Status, []rawRouter) {
 			Leader: m.Leader, LeaderPriority: m.LeaderPriority, SyncGroup: r.unit.name, Ready: m.Ready,
 			Retiring: r.retiring, Maintenance: e.maintained(r), Checks: r.checks, Problem: r.problem, Failures: r.fails,
 		}
+		rs.Lingering = slices.Clone(r.lingering)
 		if m.Leader.IsValid() {
 			rs.LeaderHeard = now - m.LeaderHeard
 		}

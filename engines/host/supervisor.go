@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/hactl/hactl/engines/vrrp"
 )
 
 // Supervisor is the agent's side: it attaches to the engine of a runtime
@@ -20,21 +24,41 @@ type Supervisor struct {
 	Dir string       // runtime directory, as /run/hactl
 	Log *slog.Logger // nil: slog.Default()
 	// OnEvent is called for every event, in order, and must not block; may be
-	// nil. After a crash or an upgrade of the engine, numbers begin at 1.
+	// nil. Events that come while no agent is attached are in the engine's log.
 	OnEvent func(NumberedEvent)
+	// OnAttach is called once an engine is found or started, with how it is then;
+	// events are those that come later. May be nil.
+	OnAttach func(Status)
+	// OnConfig is called with what the engine runs now, whoever told it: after
+	// attaching to it and after each change. May be nil.
+	OnConfig func(Config)
 	// Executable is what to start; empty means /proc/self/exe, with main
 	// calling IsEngine and RunEngine.
 	Executable string
+	// Upgrade replaces an engine of another build by Executable.
+	Upgrade bool
 	// Normal asks for ordinary scheduling and memory.
 	Normal bool
 
 	steady time.Duration // steadyAfter, but for tests
 
-	mu     sync.Mutex
-	client *Client
-	wanted *Config
-	checks map[string]Checks
-	change chan struct{}
+	mu      sync.Mutex
+	client  *Client
+	wanted  *Config
+	results map[string]Result
+	change  chan struct{}
+	halt    chan struct{} // closed by Stop
+
+	// Of the goroutine in Run:
+	last  *Config // what an engine was told last
+	other map[string]alternative
+}
+
+// alternative is what is known of advertisements that a router accepted with
+// other parameters than its own.
+type alternative struct {
+	count uint64
+	heard time.Time
 }
 
 const (
@@ -48,44 +72,62 @@ const (
 // the terminal are for the agent.
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// Run attaches or starts until ctx ends. It leaves the engine running; see Stop.
+// Run attaches or starts until ctx ends, which leaves the engine running, or
+// until Stop has ended it.
 func (s *Supervisor) Run(ctx context.Context) error {
-	s.mu.Lock()
-	if s.change == nil {
-		s.change = make(chan struct{}, 1)
-	}
-	s.mu.Unlock()
+	s.begin()
 	log := s.log()
 	steady := s.steady
 	if steady == 0 {
 		steady = steadyAfter
 	}
 	backoff, crashed := time.Duration(0), false
-	for ctx.Err() == nil {
-		began := time.Now()
+	for ctx.Err() == nil && !s.ending() {
+		began, started := time.Now(), false
 		client, err := Dial(ctx, s.Dir)
 		if err != nil {
+			started = true
 			client, err = s.start(ctx, crashed && backoff == 0)
 		}
+		attended := false
 		if err == nil {
-			err = s.attend(ctx, client)
+			attended, err = s.attend(ctx, client)
 		}
-		if ctx.Err() != nil {
-			break
-		}
-		log.Warn("engine lost", "err", err)
-		crashed = true
-		if time.Since(began) > steady {
-			backoff = 0
+		pause := time.Millisecond
+		switch {
+		case ctx.Err() != nil, s.ending():
 			continue
+		case !attended && !started:
+			// The socket of a process that is just going.
+		case errors.Is(err, errUpgraded):
+			log.Info("engine upgraded")
+			continue
+		case time.Since(began) > steady:
+			log.Warn("engine lost", "err", err)
+			crashed, backoff = true, 0
+			continue
+		default:
+			log.Warn("engine lost", "err", err)
+			crashed, backoff = true, min(max(2*backoff, minBackoff), maxBackoff)
+			pause = backoff
 		}
-		backoff = min(max(2*backoff, minBackoff), maxBackoff)
 		select {
-		case <-time.After(backoff):
+		case <-time.After(pause):
+		case <-s.halt:
 		case <-ctx.Done():
 		}
 	}
 	return ctx.Err()
+}
+
+// begin makes what the zero value lacks.
+func (s *Supervisor) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.change == nil {
+		s.change = make(chan struct{}, 1)
+		s.halt = make(chan struct{})
+	}
 }
 
 func (s *Supervisor) log() *slog.Logger {
@@ -107,7 +149,7 @@ func (s *Supervisor) start(ctx context.Context, resume bool) (*Client, error) {
 	}
 	defer r.Close()
 	cmd := exec.Command(path, "engine")
-	cmd.Env = append(os.Environ(), envEngine+"="+s.Dir, envReady+"=1")
+	cmd.Env = append(environment(), envEngine+"="+s.Dir, envReady+"=1")
 	if resume {
 		cmd.Env = append(cmd.Env, envResume+"=1")
 	}
@@ -142,45 +184,196 @@ func (s *Supervisor) start(ctx context.Context, resume bool) (*Client, error) {
 	return client, nil
 }
 
-// attend keeps an engine told what is wanted until it or ctx ends.
-func (s *Supervisor) attend(ctx context.Context, client *Client) error {
+// fromNow subscribes to what has not happened yet.
+const fromNow = math.MaxUint64
+
+var errUpgraded = errors.New("another build takes over")
+
+// attend keeps an engine told what is wanted until it or ctx ends. It says
+// whether the engine has answered at all.
+func (s *Supervisor) attend(ctx context.Context, client *Client) (answered bool, err error) {
 	defer client.Close()
-	if s.OnEvent != nil {
-		if err := client.Subscribe(ctx, 0, s.OnEvent); err != nil {
-			return err
-		}
+	have, err := client.Config(ctx)
+	if err != nil {
+		return false, err
+	}
+	if err := s.upgrade(ctx, client); err != nil {
+		return true, err
 	}
 	s.mu.Lock()
 	s.client = client
-	known := maps.Clone(s.checks)
+	known := maps.Clone(s.results)
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		s.client = nil
 		s.mu.Unlock()
 	}()
-	for name, checks := range known {
-		if err := client.Checks(ctx, name, checks); err != nil {
-			return err
+	if s.ending() { // before there was a client to tell
+		if err := client.Shutdown(ctx, false); err != nil {
+			return true, err
 		}
+		<-client.Done()
+		return true, errEnded
+	}
+	if err := client.Results(ctx, known); err != nil {
+		return true, err
+	}
+	s.other = map[string]alternative{}
+	configured, heard := make(chan struct{}, 1), make(chan struct{}, 1)
+	if err := client.Subscribe(ctx, fromNow, func(ev NumberedEvent) {
+		if s.OnEvent != nil {
+			s.OnEvent(ev)
+		}
+		switch {
+		case ev.Kind == "configured":
+			poke(configured)
+		case ev.Note == vrrp.NoteAlternative.String():
+			poke(heard)
+		}
+	}); err != nil {
+		return true, err
+	}
+	status, err := client.Status(ctx)
+	if err != nil {
+		return true, err
+	}
+	s.mu.Lock()
+	found := maps.Clone(status.Checks)
+	maps.Copy(found, s.results)
+	s.results = found
+	s.mu.Unlock()
+	if s.OnAttach != nil {
+		s.OnAttach(*status)
+	}
+	if have != nil {
+		s.adopt(have)
 	}
 	for {
-		s.mu.Lock()
-		cfg := s.wanted
-		s.mu.Unlock()
-		if cfg != nil {
-			if err := client.Configure(ctx, *cfg); err != nil {
-				return err
+		next, due, err := s.next(ctx, client)
+		if err == nil && next != nil && !next.same(have) {
+			have = next
+			if err = client.Configure(ctx, *next); err == nil {
+				s.adopt(next)
 			}
+		}
+		if err != nil {
+			return true, err
+		}
+		var timer <-chan time.Time
+		if !due.IsZero() {
+			timer = time.After(max(time.Until(due), time.Millisecond))
 		}
 		select {
 		case <-s.change:
+		case <-timer:
+		case <-heard:
+		case <-configured:
+			now, err := client.Config(ctx)
+			if err != nil {
+				return true, err
+			}
+			if now != nil && !now.same(have) {
+				s.log().Info("configured by somebody else", "revision", now.Revision)
+				have = now
+				s.want(now.Wanted())
+				s.adopt(now)
+			}
 		case <-client.Done():
-			return errEnded
+			return true, errEnded
 		case <-ctx.Done():
-			return nil
+			return true, nil
 		}
 	}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// upgrade replaces an engine of another build, if that is asked for.
+func (s *Supervisor) upgrade(ctx context.Context, client *Client) error {
+	if !s.Upgrade {
+		return nil
+	}
+	status, err := client.Status(ctx)
+	if err != nil || status.Build == build {
+		return err
+	}
+	path := s.Executable
+	if path == "" {
+		// /proc/self would be the engine's.
+		if path, err = os.Executable(); err != nil {
+			return fmt.Errorf("upgrade: %w", err)
+		}
+	}
+	s.log().Info("upgrade the engine", "from", status.Build, "to", build)
+	if err := client.Upgrade(ctx, path); err != nil {
+		s.Upgrade = false // once is enough to see that it does not work
+		s.log().Error("the engine goes on as it is", "err", err)
+		return nil
+	}
+	return errUpgraded
+}
+
+// adopt notes what an engine has and tells who runs checks and hooks.
+func (s *Supervisor) adopt(c *Config) {
+	s.last = c
+	if s.OnConfig != nil {
+		s.OnConfig(*c)
+	}
+}
+
+// next is the next step from what an engine was told last to what is wanted,
+// nil if there is neither, and when another may be due.
+func (s *Supervisor) next(ctx context.Context, client *Client) (next *Config, due time.Time, err error) {
+	s.mu.Lock()
+	wanted := s.wanted
+	s.mu.Unlock()
+	switch {
+	case wanted == nil && s.last == nil:
+		return nil, due, nil
+	case wanted == nil:
+		next = s.last
+	case s.last == nil:
+		next = wanted
+	default:
+		staged := Stage(*s.last, *wanted, time.Now())
+		next = &staged
+	}
+	if !slices.ContainsFunc(next.Routers, func(r Router) bool { return r.Staging != nil }) {
+		return next, due, nil
+	}
+	active, heard, err := s.listen(ctx, client)
+	if err != nil {
+		return nil, due, err
+	}
+	advanced, due := Advance(*next, time.Now(), active, heard)
+	return &advanced, due, nil
+}
+
+// listen asks the engine what Advance wants to know.
+func (s *Supervisor) listen(ctx context.Context, client *Client) (active func(string) bool, heard func(string) time.Time, err error) {
+	status, err := client.Status(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range status.Routers {
+		r := &status.Routers[i]
+		count, known := r.Counters.Noted[vrrp.NoteAlternative.String()], s.other[r.Name]
+		if count > known.count {
+			s.other[r.Name] = alternative{count, time.Now()}
+		}
+	}
+	active = func(name string) bool {
+		r := status.Router(name)
+		return r != nil && r.State == vrrp.StateActive.String()
+	}
+	heard = func(name string) time.Time { return s.other[name].heard }
+	return active, heard, nil
 }
 
 // Configure makes cfg wanted, now and whenever the engine starts anew. It
@@ -189,32 +382,31 @@ func (s *Supervisor) Configure(cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.wanted = &cfg
-	if s.change == nil {
-		s.change = make(chan struct{}, 1)
-	}
-	select {
-	case s.change <- struct{}{}:
-	default:
-	}
+	s.begin()
+	s.want(cfg)
+	poke(s.change)
 	return nil
 }
 
-// Checks passes on what the health checks say, and again after a restart.
-func (s *Supervisor) Checks(ctx context.Context, router string, checks Checks) error {
+func (s *Supervisor) want(cfg Config) {
 	s.mu.Lock()
-	if s.checks == nil {
-		s.checks = map[string]Checks{}
+	defer s.mu.Unlock()
+	s.wanted = &cfg
+}
+
+// Results passes on what health checks have found, and again after a restart.
+func (s *Supervisor) Results(ctx context.Context, results map[string]Result) error {
+	s.mu.Lock()
+	if s.results == nil {
+		s.results = map[string]Result{}
 	}
-	s.checks[router] = checks
+	maps.Copy(s.results, results)
 	client := s.client
 	s.mu.Unlock()
 	if client == nil {
 		return nil // told once there is an engine
 	}
-	return client.Checks(ctx, router, checks)
+	return client.Results(ctx, results)
 }
 
 // Client is the present connection, or nil while there is none.
@@ -224,21 +416,31 @@ func (s *Supervisor) Client() *Client {
 	return s.client
 }
 
-// Stop makes the engine let go, make before break, and waits for its end. End
-// Run's context first, or it starts another one.
-func Stop(ctx context.Context, dir string) error {
-	client, err := Dial(ctx, dir)
-	if err != nil {
+// Stop makes the engine let go of everything, make before break unless now, and
+// Run return once it has. It waits for neither.
+func (s *Supervisor) Stop(ctx context.Context, now bool) error {
+	s.begin()
+	s.mu.Lock()
+	if !s.ending() {
+		close(s.halt)
+	}
+	client := s.client
+	s.mu.Unlock()
+	if client == nil {
+		return nil // Run sees to it
+	}
+	if err := client.Shutdown(ctx, now); err != nil && !errors.Is(err, errEnded) {
 		return err
 	}
-	defer client.Close()
-	if err := client.Shutdown(ctx, false); err != nil && !errors.Is(err, errEnded) {
-		return err
-	}
+	return nil
+}
+
+// ending reports whether Stop was called.
+func (s *Supervisor) ending() bool {
 	select {
-	case <-client.Done():
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-s.halt:
+		return true
+	default:
+		return false
 	}
 }

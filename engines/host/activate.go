@@ -1,0 +1,185 @@
+package host
+
+import (
+	"slices"
+	"time"
+)
+
+// Staging is a change of Parameters under way. The members of a Virtual Router
+// learn of it at different times, so that none may send the new ones before
+// all accept them:
+//
+//	announced  Router.Parameters are the former ones, Next is accepted.
+//	           New addresses are held, but not advertised where the others
+//	           would refuse them.
+//	settling   Router.Parameters are the new ones, the former are accepted.
+//	over       the former are not accepted any more.
+//
+// The Active router moves on when ActivationDelay has passed, a Backup when it
+// hears the new parameters, or has not for three times as long: nobody goes
+// ahead of who may not have learned yet, and whoever takes over meanwhile is
+// understood by all. The former ones are accepted for as long as they are heard.
+type Staging struct {
+	Next     Parameters `json:"next"`
+	Since    time.Time  `json:"since"`
+	Settling bool       `json:"settling,omitempty"`
+}
+
+// patience is how many times ActivationDelay a Backup waits to hear the new
+// parameters.
+const patience = 3
+
+// Stage says how to get from the configuration that an engine has to the one
+// that is wanted, which holds no Staging: as it is, but for Parameters that
+// members have to agree on, which change step by step. Advance has the further
+// steps.
+func Stage(present, wanted Config, now time.Time) Config {
+	next := wanted
+	next.Routers = slices.Clone(wanted.Routers)
+	for i := range next.Routers {
+		r := &next.Routers[i]
+		for j := range present.Routers {
+			former := &present.Routers[j]
+			same := router{cfg: *former}
+			if former.Name == r.Name && same.sameIdentity(r) && r.ActivationDelay > 0 {
+				r.stage(former, now)
+			}
+		}
+	}
+	return next
+}
+
+// stage holds back parameters that would not be understood yet. r is as it is
+// wanted.
+func (r *Router) stage(former *Router, now time.Time) {
+	wanted := r.Parameters
+	s := former.Staging
+	switch {
+	case s != nil && !s.Settling && agree(&s.Next, &wanted):
+		// Already on the way there.
+		r.Staging = &Staging{Next: wanted, Since: s.Since}
+		r.Parameters, r.Accept = former.Parameters, slices.Clone(former.Accept)
+	case agree(&former.Parameters, &wanted):
+		// Nothing to agree on anew; what was being settled goes on to be, and
+		// what was announced is taken back.
+		r.Accept = former.Accept
+		if s != nil {
+			r.Staging = &Staging{Next: wanted, Since: s.Since, Settling: true}
+			if !s.Settling {
+				r.Staging.Since = now
+			}
+		}
+		return
+	default:
+		r.Staging = &Staging{Next: wanted, Since: now}
+		r.Parameters = former.Parameters
+		r.Accept = append([]Parameters{wanted}, former.Accept...)
+	}
+	if r.Version == 3 && wanted.Version == 3 {
+		// These need no agreement in version 3.
+		r.Interval, r.Addresses = wanted.Interval, wanted.Addresses
+	}
+	if len(r.Peers) > 0 && len(wanted.Peers) > 0 {
+		// Who comes has to hear us at once, who goes for as long as it is there.
+		r.Peers = union(r.Peers, wanted.Peers)
+	}
+	r.Accept[0] = wanted
+	r.Excluded = append(slices.Clone(r.Excluded), missingAddresses(wanted.Addresses, r.Addresses)...)
+	r.Excluded = missingAddresses(r.Excluded, r.Addresses)
+}
+
+// Advance takes the further steps of Stage that are due: active says whether a
+// router is Active, and heard when it had its last advertisement with accepted
+// parameters other than its own. It returns when to look again; the zero Time
+// if nothing is under way.
+func Advance(c Config, now time.Time, active func(router string) bool, heard func(router string) time.Time) (next Config, due time.Time) {
+	next = c
+	next.Routers = slices.Clone(c.Routers)
+	for i := range next.Routers {
+		r := &next.Routers[i]
+		if r.Staging == nil {
+			continue
+		}
+		at, other := r.Staging.Since.Add(r.ActivationDelay), heard(r.Name)
+		switch {
+		case r.Staging.Settling && other.After(r.Staging.Since):
+			at = other.Add(r.ActivationDelay)
+		case r.Staging.Settling || active(r.Name):
+		case other.After(r.Staging.Since):
+			at = now
+		default:
+			at = r.Staging.Since.Add(patience * r.ActivationDelay)
+		}
+		if !now.Before(at) {
+			at = r.advance(now)
+		}
+		if !at.IsZero() && (due.IsZero() || at.Before(due)) {
+			due = at
+		}
+	}
+	return next, due
+}
+
+func (r *Router) advance(now time.Time) (due time.Time) {
+	if r.Staging.Settling {
+		r.Staging, r.Accept = nil, nil
+		return time.Time{}
+	}
+	former := r.Parameters
+	r.Parameters = r.Staging.Next
+	r.Accept = append([]Parameters{former}, r.Accept[1:]...)
+	r.Excluded = missingAddresses(r.Excluded, r.Addresses)
+	r.Staging = &Staging{Next: r.Parameters, Since: now, Settling: true}
+	return now.Add(r.ActivationDelay)
+}
+
+// Wanted is the configuration that the staged one leads to.
+func (c Config) Wanted() Config {
+	c.Routers = slices.Clone(c.Routers)
+	for i := range c.Routers {
+		r := &c.Routers[i]
+		if s := r.Staging; s != nil {
+			r.Parameters = s.Next
+			r.Excluded = missingAddresses(r.Excluded, r.Addresses)
+		}
+		r.Staging, r.Accept = nil, nil
+	}
+	return c
+}
+
+// agree reports whether routers with these parameters understand each other.
+func agree(a, b *Parameters) bool {
+	if a.Version != b.Version || a.VRID != b.VRID || a.Password != b.Password || !sameSet(a.Peers, b.Peers) {
+		return false
+	}
+	return a.Version == 3 || a.Interval == b.Interval && sameSet(bare(a.Addresses), bare(b.Addresses))
+}
+
+func sameSet[T comparable](a, b []T) bool {
+	missing := func(have, from []T) bool {
+		return slices.ContainsFunc(have, func(x T) bool { return !slices.Contains(from, x) })
+	}
+	return !missing(a, b) && !missing(b, a)
+}
+
+func union[T comparable](a, b []T) []T {
+	out := slices.Clone(a)
+	for _, x := range b {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// missingAddresses are those of have that without does not have.
+func missingAddresses(have, without []Address) []Address {
+	present := bare(without)
+	var out []Address
+	for _, a := range have {
+		if !slices.Contains(present, a.Prefix.Addr()) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
