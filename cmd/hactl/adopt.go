@@ -33,7 +33,7 @@ entered in the journal.`,
 			if err != nil {
 				return err
 			}
-			desired := lp.Desired(l.spec, l.tree.Revision)
+			desired := lp.Desired(l.spec, l.tree.Revision, "")
 			if desired.Objects[id] == nil && id.Kind != schema.KindTunnel {
 				return fmt.Errorf("%s is not in the specification: describe it there first", id)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/reconcile/render"
@@ -137,12 +139,24 @@ func (f *planFlags) saved(ctx context.Context, name string, observer reconcile.O
 	if err != nil {
 		return nil, nil, err
 	}
-	lp, _, err := f.edge.loop(p.Account, observer)
+	node := f.savedNode(p)
+	edge := slices.ContainsFunc(slices.Collect(maps.Keys(p.Objects)), func(id schema.ID) bool { _, host := schema.HostOf(id); return host == "" })
+	lp, err := f.engines(p.Account, edge, node, observer)
 	if err != nil {
 		return nil, nil, err
 	}
 	round, err := lp.Revisit(ctx, p, allowed)
 	return lp, round, err
+}
+
+// savedNode is the host that a saved plan is about, nil for none.
+func (f *planFlags) savedNode(p *reconcile.Plan) *host.Node {
+	for id := range p.Objects {
+		if _, name := schema.HostOf(id); name != "" {
+			return &host.Node{Host: name, Dir: f.host.dir(), Secret: secret}
+		}
+	}
+	return nil
 }
 
 // confirm asks on a terminal.

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/schema/load"
 )
 
@@ -19,6 +20,9 @@ func main() { os.Exit(run()) }
 func run() int {
 	if load.IsEvaluator() {
 		return load.Evaluate(os.Stdin, os.Stdout, os.Stderr)
+	}
+	if host.IsEngine() {
+		return host.RunEngine()
 	}
 	// The first interrupt lets what is under way finish; the second one kills.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

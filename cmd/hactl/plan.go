@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/reconcile/render"
@@ -18,6 +19,7 @@ import (
 type planFlags struct {
 	spec    specFlags
 	edge    edgeFlags
+	host    hostFlags
 	targets []string
 	allow   []string
 	output  string
@@ -26,6 +28,7 @@ type planFlags struct {
 func (f *planFlags) register(cmd *cobra.Command) {
 	f.spec.register(cmd)
 	f.edge.register(cmd)
+	f.host.register(cmd)
 	rules := make([]string, 0, len(reconcile.Rules()))
 	for _, r := range reconcile.Rules() {
 		rules = append(rules, string(r))
@@ -88,16 +91,48 @@ func (f *planFlags) plan(ctx context.Context, stderr io.Writer, observer reconci
 	if err != nil {
 		return nil, nil, err
 	}
-	lp, _, err := f.edge.loop(account(l.spec), observer)
+	node, err := f.host.node(l.spec)
 	if err != nil {
 		return nil, nil, err
 	}
-	round, err := lp.Plan(ctx, loop.Request{Spec: l.spec, Revision: l.tree.Revision, Targets: targets, Allowed: allowed})
+	lp, err := f.engines(account(l.spec), len(l.spec.Objects()) > 0 || len(l.spec.Hosts) == 0, node, observer)
+	if err != nil {
+		return nil, nil, err
+	}
+	request := loop.Request{Spec: l.spec, Revision: l.tree.Revision, Targets: targets, Allowed: allowed}
+	if node != nil {
+		request.Host = node.Host
+	}
+	round, err := lp.Plan(ctx, request)
 	if err != nil {
 		return nil, nil, err
 	}
 	round.Plan.Account = account(l.spec)
 	return lp, round, nil
+}
+
+// engines are Cloudflare's, and this host's where it is one. Without a token
+// and without an object there, Cloudflare is left out: a specification may be
+// of hosts alone.
+func (f *planFlags) engines(account string, edge bool, node *host.Node, observer reconcile.Observer) (*loop.Loop, error) {
+	var lp *loop.Loop
+	token, err := apiToken()
+	if err != nil {
+		return nil, err
+	}
+	if token == "" && !edge {
+		dir, err := f.edge.stateDir()
+		if err != nil {
+			return nil, err
+		}
+		lp = &loop.Loop{Journal: loop.Directory{Path: dir, Account: "none"}, Observer: observer}
+	} else if lp, _, err = f.edge.loop(account, observer); err != nil {
+		return nil, err
+	}
+	if node != nil {
+		lp.Engines = append(lp.Engines, node)
+	}
+	return lp, nil
 }
 
 // show writes a plan in the format that was asked for.

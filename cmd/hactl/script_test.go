@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/hactl/hactl/engines/cloudflare/cfsim"
+	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/schema/load"
 )
 
@@ -34,12 +35,27 @@ func TestMain(m *testing.M) {
 		// which tells it not to, is kept from the evaluator.
 		syscall.Exit(load.Evaluate(os.Stdin, os.Stdout, os.Stderr))
 	}
+	if host.IsEngine() {
+		os.Exit(host.RunEngine())
+	}
+	if address := os.Getenv(envHealth); address != "" {
+		os.Exit(serveHealth(address))
+	}
 	testscript.Main(m, map[string]func(){"hactl": func() { os.Exit(run()) }})
 }
 
 // gorace keeps the race detector, where there is one, from sleeping for a
 // second at the end of each process.
 const gorace = "GORACE=atexit_sleep_ms=0"
+
+// envHealth makes this binary a proxy that is well, at that address.
+const envHealth = "HACTL_TEST_HEALTH"
+
+func serveHealth(address string) int {
+	err := http.ListenAndServe(address, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
 
 // TestScript runs testdata/script/*.txtar. Each script has a simulated
 // Cloudflare with the zone example.com, a journal and a home of its own, and

@@ -95,6 +95,11 @@ func (f *specFlags) load(ctx context.Context, stderr io.Writer) (*loaded, error)
 	if err != nil {
 		return nil, err
 	}
+	return f.evaluate(ctx, candidate, stderr)
+}
+
+// evaluate is load for what has been fetched.
+func (f *specFlags) evaluate(ctx context.Context, candidate *source.Candidate, stderr io.Writer) (*loaded, error) {
 	tree, err := candidate.Admit(source.Unverified{})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A site is hosts and a client on one LAN, each in a network namespace, on
+// which this binary runs as hactl.
+type site struct {
+	t      *testing.T
+	prefix string
+	dir    string
+	client string // namespace
+}
+
+var sites atomic.Uint32
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	why := ""
+	if os.Geteuid() != 0 {
+		why = "network namespaces need root"
+	}
+	for _, program := range []string{"ip", "ping"} {
+		if _, err := exec.LookPath(program); err != nil {
+			why = "this needs " + program + "(8)"
+		}
+	}
+	if why != "" && os.Getenv("HACTL_NETNS") == "required" {
+		t.Fatal(why)
+	} else if why != "" {
+		t.Skip(why)
+	}
+	s := &site{t: t, prefix: fmt.Sprintf("hs%x%x", os.Getpid(), sites.Add(1)), dir: t.TempDir()}
+	s.namespace("sw")
+	s.run("ip", "-n", s.ns("sw"), "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
+	s.run("ip", "-n", s.ns("sw"), "link", "set", "br0", "up")
+	s.client = s.plug("c", "192.168.0.100/24")
+	return s
+}
+
+func (s *site) ns(name string) string { return s.prefix + name }
+
+func (s *site) namespace(name string) {
+	ns := s.ns(name)
+	s.run("ip", "netns", "add", ns)
+	s.t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
+	s.run("ip", "-n", ns, "link", "set", "lo", "up")
+}
+
+// plug makes a namespace with eth0 on the LAN.
+func (s *site) plug(name, address string) (ns string) {
+	s.t.Helper()
+	s.namespace(name)
+	ns = s.ns(name)
+	s.run("ip", "-n", s.ns("sw"), "link", "add", "p"+name, "type", "veth", "peer", "name", "eth0", "netns", ns)
+	s.run("ip", "-n", s.ns("sw"), "link", "set", "p"+name, "master", "br0", "up")
+	s.run("ip", "-n", ns, "addr", "add", address, "dev", "eth0")
+	s.run("ip", "-n", ns, "link", "set", "eth0", "up")
+	return ns
+}
+
+func (s *site) run(args ...string) string {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// has reports whether a host has an address on eth0.
+func (s *site) has(host, address string) bool {
+	out, err := exec.Command("ip", "-n", s.ns(host), "-o", "addr", "show", "to", address).Output()
+	return err == nil && len(out) > 0
+}
+
+func (s *site) eventually(what string, holds func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(30 * time.Second); !holds(); <-tick.C {
+		if time.Now().After(limit) {
+			s.t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// during checks that something holds all the time.
+func (s *site) during(d time.Duration, what string, holds func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(d); time.Now().Before(limit); <-tick.C {
+		if !holds() {
+			s.t.Fatalf("no longer: %s", what)
+		}
+	}
+}
+
+// probes is a client that asks an address every 5 ms.
+type probes struct {
+	s   *site
+	cmd *exec.Cmd
+	out strings.Builder
+}
+
+func (s *site) probe(address string) *probes {
+	s.t.Helper()
+	// The first answer, and so the client's neighbour entry, comes before it counts.
+	s.eventually(address+" answers", func() bool {
+		return exec.Command("ip", "netns", "exec", s.client, "ping", "-q", "-c1", "-W1", address).Run() == nil
+	})
+	p := &probes{s: s, cmd: exec.Command("ip", "netns", "exec", s.client, "ping", "-q", "-i", "0.005", address)}
+	p.cmd.Stdout = &p.out
+	if err := p.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
+	return p
+}
+
+var pingSummary = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
+
+// lost ends the probing and says how many had no answer. One may be on its way.
+func (p *probes) lost() int {
+	p.s.t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	_ = p.cmd.Wait()
+	m := pingSummary.FindStringSubmatch(p.out.String())
+	if m == nil {
+		p.s.t.Fatalf("ping says %q", p.out.String())
+	}
+	sent, _ := strconv.Atoi(m[1])
+	back, _ := strconv.Atoi(m[2])
+	return max(sent-back-1, 0)
+}
+
+// onHost is a hactl run on a host.
+type onHost struct {
+	s    *site
+	host string
+	spec string // directory
+	dir  string // runtime directory
+	log  string
+	cmd  *exec.Cmd
+	env  []string
+}
+
+// program is this binary under the name by which TestMain knows it for hactl.
+func (s *site) program() string {
+	path := filepath.Join(s.dir, "hactl")
+	if _, err := os.Lstat(path); err != nil {
+		self, err := os.Executable()
+		if err == nil {
+			err = os.Symlink(self, path)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// hactl runs a command on a host.
+func (a *onHost) hactl(args ...string) *exec.Cmd {
+	cmd := exec.Command("ip", append([]string{"netns", "exec", a.s.ns(a.host), a.s.program()}, args...)...)
+	cmd.Env = append(os.Environ(), a.env...)
+	return cmd
+}
+
+// newAgent writes the host's own copy of a specification; start starts it.
+func (s *site) newAgent(host, spec string, env ...string) *onHost {
+	s.t.Helper()
+	a := &onHost{s: s, host: host, spec: filepath.Join(s.dir, host), dir: filepath.Join(s.dir, host+".run"), log: filepath.Join(s.dir, host+".log")}
+	a.env = append([]string{gorace, "HACTL_HOST=" + host, "HACTL_RUNTIME_DIR=" + a.dir, "HACTL_STATE_DIR=" + filepath.Join(s.dir, host+".state"), "CLOUDFLARE_API_TOKEN="}, env...)
+	if err := os.MkdirAll(a.spec, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	a.write(spec)
+	s.t.Cleanup(func() {
+		if a.cmd != nil && a.cmd.ProcessState == nil {
+			_ = a.cmd.Process.Kill()
+			_ = a.cmd.Wait()
+		}
+		if pid := a.status().PID; pid > 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		b, _ := os.ReadFile(a.log)
+		for _, bad := range []string{"DATA RACE", "panic:", "fatal error:"} {
+			if strings.Contains(string(b), bad) {
+				s.t.Errorf("hactl on %s: %s", host, bad)
+			}
+		}
+		if s.t.Failed() {
+			s.t.Logf("hactl on %s:\n%s", host, b)
+		}
+	})
+	return a
+}
+
+// write replaces the specification as an editor does.
+func (a *onHost) write(spec string) {
+	a.s.t.Helper()
+	name := filepath.Join(a.spec, "edge.cue")
+	err := os.WriteFile(name+"~", []byte(spec), 0o600)
+	if err == nil {
+		err = os.Rename(name+"~", name)
+	}
+	if err != nil {
+		a.s.t.Fatal(err)
+	}
+}
+
+func (a *onHost) start() {
+	a.s.t.Helper()
+	log, err := os.OpenFile(a.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		a.s.t.Fatal(err)
+	}
+	defer log.Close()
+	a.cmd = a.hactl("run", "-C", a.spec)
+	a.cmd.Stdout, a.cmd.Stderr = log, log
+	if err := a.cmd.Start(); err != nil {
+		a.s.t.Fatal(err)
+	}
+}
+
+// kill is SIGKILL for the agent; its engine goes on.
+func (a *onHost) kill() {
+	_ = a.cmd.Process.Kill()
+	_ = a.cmd.Wait()
+}
+
+// stop is SIGTERM, and waits for the end.
+func (a *onHost) stop() {
+	a.s.t.Helper()
+	_ = a.cmd.Process.Signal(syscall.SIGTERM)
+	if err := a.cmd.Wait(); err != nil {
+		a.s.t.Errorf("hactl run on %s: %v", a.host, err)
+	}
+}
+
+// logged counts the lines of the log that contain all of parts.
+func (a *onHost) logged(parts ...string) (n int) {
+	b, _ := os.ReadFile(a.log)
+	for line := range strings.Lines(string(b)) {
+		all := true
+		for _, p := range parts {
+			all = all && strings.Contains(line, p)
+		}
+		if all {
+			n++
+		}
+	}
+	return n
+}
