@@ -9,13 +9,14 @@ import (
 )
 
 func (c *checker) virtualRouters() {
-	addresses := seen{}
+	addresses, own := seen{}, c.ownAddresses()
 	vrids := c.vrids()
 	for _, name := range sortedKeys(c.spec.VirtualRouters) {
 		v, path := c.spec.VirtualRouters[name], Join("virtualRouters", name)
 		vrids(path, v)
 		c.virtualAddresses(path+".addresses", v.Addresses, v.Address(), v.Strict, addresses)
 		c.virtualAddresses(path+".excludedAddresses", v.ExcludedAddresses, netip.Addr{}, false, addresses)
+		c.notOwn(path, v, own)
 		c.addressSettings(path, v)
 		c.routerTimes(path, v)
 		if v.Version == 2 && v.Address().Is6() {
@@ -66,6 +67,45 @@ func (c *checker) vrids() func(path string, v VirtualRouter) {
 	}
 }
 
+// ownAddresses maps the addresses of hosts and members to the host that has them.
+func (c *checker) ownAddresses() map[netip.Addr]string {
+	own := map[netip.Addr]string{}
+	add := func(host, address string) {
+		if a, err := netip.ParseAddr(address); err == nil {
+			own[a] = host
+		}
+	}
+	for name, h := range c.spec.Hosts {
+		add(name, h.Address)
+	}
+	for _, v := range c.spec.VirtualRouters {
+		for host, m := range v.Members {
+			add(host, m.Address)
+		}
+	}
+	return own
+}
+
+// notOwn reports virtual addresses that are a host's own: only its owner, the
+// member with priority 255, may have one.
+func (c *checker) notOwn(path string, v VirtualRouter, own map[netip.Addr]string) {
+	for _, list := range []struct {
+		name      string
+		addresses []string
+	}{{"addresses", v.Addresses}, {"excludedAddresses", v.ExcludedAddresses}} {
+		for i, s := range list.addresses {
+			p, err := netip.ParsePrefix(s)
+			if err != nil {
+				continue
+			}
+			host, taken := own[p.Addr()]
+			if taken && v.Members[host].Priority != 255 {
+				c.errorf(fmt.Sprintf("%s.%s[%d]", path, list.name, i), "%s is the address of host %s: a virtual address is none of a host's own, unless that host is the member with priority 255", p.Addr(), host)
+			}
+		}
+	}
+}
+
 // addressSettings checks that each belongs to an address, as it is written.
 func (c *checker) addressSettings(path string, v VirtualRouter) {
 	all := slices.Concat(v.Addresses, v.ExcludedAddresses)
@@ -89,6 +129,8 @@ func (c *checker) virtualAddresses(path string, list []string, first netip.Addr,
 		case err != nil:
 			c.errorf(at, "%q is no address with a prefix length, such as \"192.0.2.1/24\"", s)
 			continue
+		case !p.Addr().IsGlobalUnicast() && !p.Addr().IsLinkLocalUnicast() || p.Addr().Is4() && p.Bits() < 31 && p.Addr() == p.Masked().Addr():
+			c.errorf(at, "%s is no address that a host can have", p)
 		case first.IsValid() && p.Addr().Is6() != first.Is6():
 			c.errorf(at, "%s: the advertised addresses are of one family; the other's go into excludedAddresses, or into a virtual router of their own", p)
 		case strict && i == 0 && first.Is6() && !first.IsLinkLocalUnicast():

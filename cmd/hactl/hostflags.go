@@ -89,10 +89,16 @@ func (f *hostFlags) dir() string {
 			return dir
 		}
 	}
+	const system = "/run/hactl"
 	if user := os.Getenv("XDG_RUNTIME_DIR"); user != "" && os.Geteuid() != 0 {
-		return filepath.Join(user, "hactl")
+		// An engine of the system's is the one to ask, unless the user has one.
+		own := filepath.Join(user, "hactl")
+		_, mine := os.Lstat(own)
+		if _, theirs := os.Lstat(system); mine == nil || theirs != nil {
+			return own
+		}
 	}
-	return "/run/hactl"
+	return system
 }
 
 // node is this machine as an engine, nil if it is no host of the specification.

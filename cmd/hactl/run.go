@@ -10,7 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"strings"
+	"reflect"
 	"syscall"
 	"time"
 
@@ -20,6 +20,7 @@ import (
 	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/engines/host/agent"
 	"github.com/hactl/hactl/reconcile/source"
+	"github.com/hactl/hactl/schema"
 )
 
 func newRun() *cobra.Command {
@@ -56,11 +57,14 @@ type runner struct {
 	host hostFlags
 	poll time.Duration
 
-	log      *slog.Logger
-	agent    *agent.Agent
-	source   source.Source
-	known    string // revision that was looked at last
-	running  string // revision that runs
+	log    *slog.Logger
+	agent  *agent.Agent
+	source source.Source
+
+	// What read knows; one read at a time.
+	known    string          // revision that was judged last
+	objects  []schema.Object // of this host, of the revision that is wanted
+	wanted   host.Config
 	hostName string
 }
 
@@ -70,107 +74,160 @@ func (r *runner) run(cmd *cobra.Command) error {
 	if r.poll < time.Second {
 		return fmt.Errorf("--poll %s: at least 1s", r.poll)
 	}
+	if r.host.name == noHost {
+		return errors.New("--host none: there is nothing to run")
+	}
 	var err error
 	if r.source, err = r.spec.source(); err != nil {
 		return err
 	}
-	// Signals are ours here: the first must not end what has to let go.
+	// Signals are ours from here on: the first must not end what has to let go.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(cmd.Context()))
 	defer cancel()
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR2)
-	defer signal.Stop(signals)
-
-	changes := r.changes(ctx) // before the first look
+	end, look, renew := make(chan os.Signal, 4), make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(end, unix.SIGTERM, unix.SIGINT)
+	signal.Notify(look, unix.SIGHUP)
+	signal.Notify(renew, unix.SIGUSR2)
+	if cmd.Context().Err() != nil {
+		return nil // told to end before
+	}
+	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading()
+	changes := r.changes(reading) // before the first look
 	r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true})
-	if err := r.first(ctx, stderr); err != nil {
+
+	first, err := r.first(reading, stderr, end)
+	if err != nil || !first {
 		return err
 	}
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		r.agent.Run(ctx)
-	}()
-	stopping := false
-	for {
+	over := make(chan error, 1)
+	go func() { over <- r.agent.Run(ctx) }()
+	go r.follow(reading, stderr, changes, look)
+	for asked := 0; ; {
 		select {
-		case _, more := <-changes:
-			switch {
-			case !more:
-				changes = nil
-			case !stopping:
-				r.follow(ctx, stderr)
-			}
-		case s := <-signals:
-			switch s {
-			case unix.SIGHUP:
-				r.known = ""
-				r.follow(ctx, stderr)
-			case unix.SIGUSR2:
-				if err := r.renew(ctx); err != nil {
+		case <-renew:
+			if asked == 0 {
+				if ended, err := r.renew(ctx, cancel, over); ended {
+					return err
+				} else if err != nil {
 					r.log.Error("upgrade", "err", err)
 				}
-			default:
-				r.log.Info("terminating", "now", stopping)
-				if err := r.agent.Stop(ctx, stopping); err != nil {
-					r.log.Warn("stop", "err", err)
+			}
+		case <-end:
+			stopReading()
+			asked++
+			r.log.Info("terminating", "now", asked > 1)
+			go func() {
+				limited, done := context.WithTimeout(ctx, stopLimit)
+				defer done()
+				if err := r.agent.Stop(limited, asked > 1); err != nil {
+					r.log.Error("the engine does not let go, and is left as it is", "err", err)
 					cancel()
 				}
-				stopping = true
-			}
-		case <-over:
-			return nil
+			}()
+		case err := <-over:
+			return err
 		}
 	}
 }
 
-// first reads the specification once. What is wrong with it is an error only
-// while no engine runs here: one that does goes on.
-func (r *runner) first(ctx context.Context, stderr io.Writer) error {
-	err := r.read(ctx, stderr)
+// stopLimit is how long an engine may take to hear that it is to stop.
+const stopLimit = 5 * time.Second
+
+// first reads the specification once, until a signal ends it. What is wrong with
+// it is an error only while no engine runs here: one that does goes on. A
+// repository that cannot be reached is waited for.
+func (r *runner) first(ctx context.Context, stderr io.Writer, end <-chan os.Signal) (going bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	read := make(chan error, 1)
+	go func() { read <- r.read(ctx, stderr) }()
+	select {
+	case err = <-read:
+	case <-end:
+		return false, nil
+	}
 	if err == nil {
-		return nil
+		return true, nil
 	}
+	_, directory := r.source.(*source.Dir)
 	client, dialErr := host.Dial(ctx, r.host.dir())
-	if dialErr != nil {
-		return err
+	if dialErr == nil {
+		client.Close()
 	}
-	client.Close()
+	var unfetched *fetchError
+	if dialErr != nil && (directory || !errors.As(err, &unfetched)) {
+		return false, err
+	}
 	r.report(err)
-	return nil
+	return true, nil
 }
 
-// follow takes over a change; what is wrong with it is logged.
-func (r *runner) follow(ctx context.Context, stderr io.Writer) {
-	if err := r.read(ctx, stderr); err != nil {
-		r.report(err)
+// follow reads again whenever it may be worth it.
+func (r *runner) follow(ctx context.Context, stderr io.Writer, changes <-chan struct{}, look <-chan os.Signal) {
+	last := ""
+	for {
+		select {
+		case <-look:
+			r.known, last = "", ""
+		case _, more := <-changes:
+			if !more {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+		err := r.read(ctx, stderr)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			last = ""
+		case r.known+err.Error() != last: // once is enough for what is tried again and again
+			last = r.known + err.Error()
+			r.report(err)
+		}
 	}
 }
+
+// fetchError is a specification that could not be had at all.
+type fetchError struct{ error }
+
+func (e *fetchError) Unwrap() error { return e.error }
 
 func (r *runner) report(err error) {
+	log := r.log.With("runs", r.wanted.Revision)
 	var code exitCode
-	if errors.As(err, &code) {
-		r.log.Error("the specification is refused, and nothing was changed", "revision", r.known, "runs", r.running)
-		return
+	var unfetched *fetchError
+	switch {
+	case errors.As(err, &unfetched):
+		log.Error("the specification cannot be read, and all goes on as it was", "err", err)
+	case errors.As(err, &code):
+		log.Error("the specification is refused, and nothing was changed", "revision", r.known)
+	default:
+		log.Error("the specification is refused, and nothing was changed", "err", err)
 	}
-	r.log.Error("the specification is refused, and nothing was changed", "err", err, "revision", r.known, "runs", r.running)
 }
 
-// read loads the specification, unless it is the one that was looked at last,
-// and makes this host's part of it wanted.
+// read loads the specification, unless it is the one that was judged last, and
+// makes this host's part of it wanted. Secrets are looked up each time: they
+// change without it.
 func (r *runner) read(ctx context.Context, stderr io.Writer) error {
 	candidate, err := r.source.Fetch(ctx, r.known)
-	if errors.Is(err, source.ErrUnchanged) {
+	switch {
+	case errors.Is(err, source.ErrUnchanged) && r.hostName == "":
 		return nil
+	case errors.Is(err, source.ErrUnchanged):
+		return r.want(r.wanted.Revision)
+	case err != nil:
+		return &fetchError{err}
 	}
-	if err != nil {
-		return err
-	}
-	r.known = candidate.Revision
 	var problems bytes.Buffer
 	l, err := r.spec.evaluate(ctx, candidate, &problems)
-	for line := range strings.Lines(problems.String()) {
-		fmt.Fprint(stderr, line)
+	_, _ = io.Copy(stderr, &problems)
+	var code exitCode
+	if err == nil || errors.As(err, &code) {
+		r.known = candidate.Revision // anything else may end otherwise next time
 	}
 	if err != nil {
 		return err
@@ -178,25 +235,31 @@ func (r *runner) read(ctx context.Context, stderr io.Writer) error {
 	if l.spec.Empty() && (l.spec.Policy == nil || !l.spec.Policy.AllowEmpty) {
 		return errors.New("it is empty, which would end everything; policy: allowEmpty: true says that it is meant")
 	}
-	name, err := r.host.find(l.spec)
-	if err != nil {
-		return err
+	name := r.hostName
+	if _, stays := l.spec.Hosts[name]; !stays && name == "" {
+		if name, err = r.host.find(l.spec); err != nil {
+			return err
+		}
+		if name == "" {
+			return fmt.Errorf("nothing says which of its hosts this machine is: pass --host; there are %s", hostNames(l.spec))
+		}
 	}
-	switch {
-	case name == "" && r.hostName == "":
-		return fmt.Errorf("nothing says which of its hosts this machine is: pass --host; there are %s", hostNames(l.spec))
-	case name == "": // Taken out of the specification: it lets go.
-		name = r.hostName
-	}
-	cfg, err := host.NewConfig(name, candidate.Revision, l.spec.HostObjects(name), secret)
-	if err != nil {
+	// A host that was taken out of the specification has nothing to run.
+	r.hostName, r.objects = name, l.spec.HostObjects(name)
+	return r.want(candidate.Revision)
+}
+
+// want makes the objects of this host wanted, where that is new.
+func (r *runner) want(revision string) error {
+	cfg, err := host.NewConfig(r.hostName, revision, r.objects, secret)
+	if err != nil || reflect.DeepEqual(cfg, r.wanted) {
 		return err
 	}
 	if err := r.agent.Configure(cfg); err != nil {
 		return err
 	}
-	r.hostName, r.running = name, candidate.Revision
-	r.log.Info("specification", "revision", candidate.Revision, "host", name, "groups", len(cfg.Routers), "checks", len(cfg.Checks), "hooks", len(cfg.Hooks))
+	r.wanted = cfg
+	r.log.Info("specification", "revision", revision, "host", r.hostName, "groups", len(cfg.Routers), "checks", len(cfg.Checks), "hooks", len(cfg.Hooks))
 	return nil
 }
 
@@ -225,15 +288,20 @@ func (r *runner) changes(ctx context.Context) <-chan struct{} {
 }
 
 // renew replaces the engine's process, then our own, by what the binary is now.
-// The engine goes on with its addresses and states; we find it again.
-func (r *runner) renew(ctx context.Context) error {
+// The engine goes on with its addresses and states; we find it again. It
+// returns only with an error, and says whether the agent has ended.
+func (r *runner) renew(ctx context.Context, cancel func(), over <-chan error) (ended bool, err error) {
 	path, err := os.Executable()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := r.agent.UpgradeEngine(ctx, path); err != nil {
-		return fmt.Errorf("the engine goes on as it is: %w", err)
+		return false, fmt.Errorf("the engine goes on as it is: %w", err)
 	}
 	r.log.Info("start anew", "binary", path)
-	return syscall.Exec(path, os.Args, os.Environ())
+	cancel()
+	<-over // hooks that run end before
+	// Until the next one has them in hand, these must not end it.
+	signal.Ignore(unix.SIGHUP, unix.SIGUSR2)
+	return true, syscall.Exec(path, os.Args, os.Environ())
 }

@@ -36,6 +36,8 @@ Exit code: 0 an engine runs here, 1 none does or it does not answer.`,
 			switch {
 			case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 				return fmt.Errorf("no engine runs here (%s): hactl run starts it", f.dir())
+			case errors.Is(err, fs.ErrPermission):
+				return fmt.Errorf("%w: ask as root, or as the user that hactl runs as", err)
 			case err != nil:
 				return err
 			}
@@ -88,7 +90,7 @@ func showStatus(w io.Writer, s *host.Status, now time.Time) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Name, r.State, ago(r.Since), r.Cause, r.Priority, r.Interface, strings.Join(addresses, " "), hears, note)
 	}
-	if len(s.Checks) > 0 {
+	if len(s.Checks)+len(s.Untried) > 0 {
 		fmt.Fprintln(t, "\nCHECK\tRESULT\tFOR\tDETAIL")
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
@@ -99,8 +101,14 @@ func showStatus(w io.Writer, s *host.Status, now time.Time) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, result, ago(c.Since), c.Detail)
 	}
+	for _, name := range s.Untried {
+		fmt.Fprintf(t, "%s\tnone yet\t\t\n", name)
+	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if s.Agents == 0 {
+		fmt.Fprintln(w, "\nNo hactl run is attached: checks are not tried, hooks do not run, and no change is followed.")
 	}
 	if len(s.Routers) > 0 {
 		fmt.Fprintln(w, "\n* is on the interface now")

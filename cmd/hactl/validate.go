@@ -20,7 +20,11 @@ problem is printed as file:line:column: field: what is wrong, and what would do.
 				return err
 			}
 			n := len(l.spec.Objects())
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: stack %q, %d objects, %d warnings.\n", l.where(), l.spec.Stack, n, len(l.warnings))
+			routers := ""
+			if r := len(l.spec.VirtualRouters); r > 0 {
+				routers = fmt.Sprintf(", %d virtual routers", r)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: stack %q, %d objects%s, %d warnings.\n", l.where(), l.spec.Stack, n, routers, len(l.warnings))
 			return nil
 		},
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -33,20 +34,96 @@ const patience = 3
 // that is wanted, which holds no Staging: as it is, but for Parameters that
 // members have to agree on, which change step by step. Advance has the further
 // steps.
-func Stage(present, wanted Config, now time.Time) Config {
-	next := wanted
+//
+// A VRID is one router's until its change is over. What another one wants with
+// it waits until then, and held says so; two that want each other's wait for
+// ever.
+func Stage(present, wanted Config, now time.Time) (next Config, held []string) {
+	next = wanted
 	next.Routers = slices.Clone(wanted.Routers)
 	for i := range next.Routers {
 		r := &next.Routers[i]
-		for j := range present.Routers {
-			former := &present.Routers[j]
-			same := router{cfg: *former}
-			if former.Name == r.Name && same.sameIdentity(r) && r.ActivationDelay > 0 {
-				r.stage(former, now)
+		if former := present.router(r); former != nil && r.ActivationDelay > 0 {
+			r.stage(former, now)
+		}
+	}
+	for again := true; again; {
+		again = false
+		for i := range next.Routers {
+			r := &next.Routers[i]
+			if other := next.rival(i, &present); other != "" {
+				held = append(held, fmt.Sprintf("%s, since a VRID of its change is that of %s still", r.Name, other))
+				next.hold(r.Name, &present)
+				again = true
+				break
 			}
 		}
 	}
-	return next
+	return next, held
+}
+
+// router finds the router of that name which can become r.
+func (c *Config) router(r *Router) *Router {
+	for i := range c.Routers {
+		if same := (router{cfg: c.Routers[i]}); c.Routers[i].Name == r.Name && same.sameIdentity(r) {
+			return &c.Routers[i]
+		}
+	}
+	return nil
+}
+
+// vrids are those that a router sends or accepts.
+func (r *Router) vrids() []uint8 {
+	out := []uint8{r.VRID}
+	for i := range r.Accept {
+		out = append(out, r.Accept[i].VRID)
+	}
+	return out
+}
+
+// rival names another router that has a VRID at present which is new to the
+// i-th. Who has had one longer keeps it: what is wanted has no VRID twice.
+func (c *Config) rival(i int, present *Config) string {
+	r := &c.Routers[i]
+	var known []uint8
+	if former := present.router(r); former != nil {
+		known = former.vrids()
+	}
+	for j := range present.Routers {
+		o := &present.Routers[j]
+		// One that goes altogether makes room at once.
+		stays := slices.ContainsFunc(c.Routers, func(x Router) bool { return x.Name == o.Name })
+		if o.Name == r.Name || !stays || o.Interface != r.Interface || o.ipv6() != r.ipv6() {
+			continue
+		}
+		for _, v := range o.vrids() {
+			if slices.Contains(r.vrids(), v) && !slices.Contains(known, v) {
+				return o.Name
+			}
+		}
+	}
+	return ""
+}
+
+// hold leaves a router as it is at present, or out if it is not there yet.
+func (c *Config) hold(name string, present *Config) {
+	i := slices.IndexFunc(c.Routers, func(r Router) bool { return r.Name == name })
+	if j := slices.IndexFunc(present.Routers, func(r Router) bool { return r.Name == name }); j >= 0 {
+		former := present.Routers[j]
+		// Its checks and hooks may be gone.
+		former.Checks, former.Hooks = c.Routers[i].Checks, c.Routers[i].Hooks
+		c.Routers[i] = former
+		return
+	}
+	c.Routers = slices.Delete(c.Routers, i, i+1)
+	groups := c.SyncGroups
+	c.SyncGroups = nil
+	for _, g := range groups {
+		g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m string) bool { return m == name })
+		if len(g.Members) > 0 {
+			c.SyncGroups = append(c.SyncGroups, g)
+		}
+	}
 }
 
 // stage holds back parameters that would not be understood yet. r is as it is
@@ -99,6 +176,11 @@ func Advance(c Config, now time.Time, active func(router string) bool, heard fun
 		r := &next.Routers[i]
 		if r.Staging == nil {
 			continue
+		}
+		if r.Staging.Since.After(now) { // The clock was set back.
+			moved := *r.Staging
+			moved.Since = now
+			r.Staging = &moved
 		}
 		at, other := r.Staging.Since.Add(r.ActivationDelay), heard(r.Name)
 		switch {

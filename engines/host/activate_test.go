@@ -127,6 +127,16 @@ func stageConfig(p Parameters, priority uint8, delay time.Duration) Config {
 	return Config{Routers: []Router{{Name: "web", Interface: "eth0", Parameters: p, Priority: priority, ActivationDelay: delay}}}
 }
 
+// stage is Stage where nothing has to wait.
+func stage(t *testing.T, present, wanted Config, now time.Time) Config {
+	t.Helper()
+	next, held := Stage(present, wanted, now)
+	if len(held) > 0 {
+		t.Errorf("held: %v", held)
+	}
+	return next
+}
+
 // TestStagedChangesAreUnderstoodByAll plays changes of every parameter that
 // routers have to agree on, the three hosts learning of it in any order within
 // the delay, and the Active router dying at any moment of it: there is never a
@@ -175,7 +185,7 @@ func TestStagedChangesAreUnderstoodByAll(t *testing.T) {
 				for i, priority := range []uint8{150, 120, 100} {
 					events = append(events, event{settle + time.Duration(r.Int64N(int64(delay-time.Second))), func() {
 						if h := l.hosts[i]; !h.dead {
-							h.give(l, Stage(h.cfg, stageConfig(change[1], priority, delay), l.wall()))
+							h.give(l, stage(t, h.cfg, stageConfig(change[1], priority, delay), l.wall()))
 						}
 					}})
 				}
@@ -221,17 +231,17 @@ func TestAStagedChangeIsTakenBack(t *testing.T) {
 	changed := old
 	changed.Password = "new"
 	at := stageEpoch
-	first := Stage(stageConfig(old, 100, time.Minute), stageConfig(changed, 100, time.Minute), at)
+	first := stage(t, stageConfig(old, 100, time.Minute), stageConfig(changed, 100, time.Minute), at)
 	if r := first.Routers[0]; r.Password != "old" || len(r.Accept) != 1 || r.Accept[0].Password != "new" {
 		t.Fatalf("staged: %+v", r)
 	}
 	if w := first.Wanted(); w.Routers[0].Password != "new" || w.Routers[0].Staging != nil {
 		t.Errorf("wanted: %+v", w.Routers[0])
 	}
-	if again := Stage(first, stageConfig(changed, 100, time.Minute), at.Add(time.Second)); !again.same(&first) {
+	if again := stage(t, first, stageConfig(changed, 100, time.Minute), at.Add(time.Second)); !again.same(&first) {
 		t.Errorf("wanted once more it begins anew: %+v", again.Routers[0])
 	}
-	back := Stage(first, stageConfig(old, 100, time.Minute), at.Add(time.Second))
+	back := stage(t, first, stageConfig(old, 100, time.Minute), at.Add(time.Second))
 	if r := back.Routers[0]; r.Password != "old" || len(r.Accept) != 1 {
 		t.Errorf("taken back: %+v", r)
 	}
@@ -241,7 +251,7 @@ func TestAStagedChangeIsTakenBack(t *testing.T) {
 		t.Errorf("over: %+v, due %v", over.Routers[0], due)
 	}
 	// One that has no other member need not wait.
-	if direct := Stage(stageConfig(old, 100, 0), stageConfig(changed, 100, 0), at); direct.Routers[0].Password != "new" {
+	if direct := stage(t, stageConfig(old, 100, 0), stageConfig(changed, 100, 0), at); direct.Routers[0].Password != "new" {
 		t.Errorf("alone: %+v", direct.Routers[0])
 	}
 }
@@ -256,7 +266,7 @@ func TestUnicastPeersComeAndGoWithoutAGap(t *testing.T) {
 		}
 		return p
 	}
-	staged := Stage(stageConfig(peers(2), 100, time.Minute), stageConfig(peers(3), 100, time.Minute), stageEpoch)
+	staged := stage(t, stageConfig(peers(2), 100, time.Minute), stageConfig(peers(3), 100, time.Minute), stageEpoch)
 	if got := staged.Routers[0].Peers; !sameSet(got, peers(2, 3).Peers) {
 		t.Errorf("sends to %v", got)
 	}
@@ -265,5 +275,56 @@ func TestUnicastPeersComeAndGoWithoutAGap(t *testing.T) {
 	next, _ := Advance(staged, stageEpoch.Add(time.Minute), active, never)
 	if got := next.Routers[0].Peers; !sameSet(got, peers(3).Peers) {
 		t.Errorf("then sends to %v", got)
+	}
+}
+
+// TestAVRIDIsOnesUntilItsChangeIsOver: one takes another's former VRID in the
+// same push, and two that want each other's; what comes of it is always valid.
+func TestAVRIDIsOnesUntilItsChangeIsOver(t *testing.T) {
+	make := func(vrids map[string]uint8) (c Config) {
+		for i, name := range []string{"a", "b"} {
+			if vrid := vrids[name]; vrid > 0 {
+				r := stageConfig(Parameters{Version: 3, VRID: vrid, Interval: time.Second}, 100, time.Minute).Routers[0]
+				r.Name, r.Addresses = name, []Address{{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(50 + i)}), 32)}}
+				c.Routers = append(c.Routers, r)
+			}
+		}
+		c.SyncGroups = []SyncGroup{{Name: "g", Members: []string{"a", "b"}[:len(c.Routers)]}}
+		return c
+	}
+	active := func(string) bool { return true }
+	never := func(string) time.Time { return time.Time{} }
+	lead := func(from, to map[string]uint8) (Config, []string) {
+		t.Helper()
+		c, wanted, now, held := make(from), make(to), stageEpoch, []string(nil)
+		for range 10 {
+			c, held = Stage(c, wanted, now)
+			if err := c.Validate(); err != nil {
+				t.Fatalf("%v to %v: %v", from, to, err)
+			}
+			now = now.Add(2 * time.Minute)
+			c, _ = Advance(c, now, active, never)
+			if err := c.Validate(); err != nil {
+				t.Fatalf("%v to %v: %v", from, to, err)
+			}
+		}
+		return c, held
+	}
+	want := make(map[string]uint8{"a": 51, "b": 50})
+	if got, held := lead(map[string]uint8{"a": 50}, map[string]uint8{"a": 51, "b": 50}); !got.same(&want) || len(held) > 0 {
+		t.Errorf("taken over: %+v, held %v", got.Routers, held)
+	}
+	if got, held := lead(map[string]uint8{"a": 50, "b": 52}, map[string]uint8{"a": 51, "b": 50}); !got.same(&want) || len(held) > 0 {
+		t.Errorf("moved up: %+v, held %v", got.Routers, held)
+	}
+	before := make(map[string]uint8{"a": 50, "b": 51})
+	if got, held := lead(map[string]uint8{"a": 50, "b": 51}, map[string]uint8{"a": 51, "b": 50}); !got.same(&before) || len(held) == 0 {
+		t.Errorf("swapped: %+v, held %v", got.Routers, held)
+	}
+	alone := make(map[string]uint8{"b": 50})
+	alone.SyncGroups[0].Members = []string{"b"}
+	gone := make(map[string]uint8{"a": 50})
+	if got, held := Stage(gone, alone, stageEpoch); !got.same(&alone) || len(held) > 0 {
+		t.Errorf("one goes, one comes: %+v, held %v", got.Routers, held)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // Client talks to an engine. Its methods may be called from any goroutine.
@@ -61,7 +62,14 @@ func (c *Client) read() {
 	close(c.ended)
 }
 
+// askLimit bounds every question: an engine that does not answer may be stopped.
+const askLimit = handoverLimit + 5*time.Second
+
+var errRefused = errors.New("refused")
+
 func (c *Client) ask(ctx context.Context, q request) (reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
 	answer := make(chan reply, 1)
 	c.mu.Lock()
 	c.next++
@@ -78,7 +86,7 @@ func (c *Client) ask(ctx context.Context, q request) (reply, error) {
 	select {
 	case r := <-answer:
 		if r.Error != "" {
-			return r, fmt.Errorf("%s: %s", q.Op, r.Error)
+			return r, fmt.Errorf("%s: %w: %s", q.Op, errRefused, r.Error)
 		}
 		return r, nil
 	case <-ctx.Done():

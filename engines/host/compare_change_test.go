@@ -21,17 +21,17 @@ func changes() []story {
 		return c
 	}
 	return []story{
-		{"address added host by host", each, all, metrics, func(c *contest) []float64 {
+		{"address added host by host", each, allIntervals, metrics, func(c *contest) []float64 {
 			return c.changed(
 				func() { c.a.configure(extra(c.config(150))) }, func() { c.b.configure(extra(c.config(100))) },
 				func() { c.a.configure(c.config(150)) }, func() { c.b.configure(c.config(100)) })
 		}},
-		{"check added host by host", each, fast, metrics, func(c *contest) []float64 {
+		{"check added host by host", each, shortIntervals, metrics, func(c *contest) []float64 {
 			return c.changed(
 				func() { c.a.cost(true) }, func() { c.b.cost(true) },
 				func() { c.a.cost(false) }, func() { c.b.cost(false) })
 		}},
-		{"priority changed host by host", each, fast, metrics, func(c *contest) []float64 {
+		{"priority changed host by host", each, shortIntervals, metrics, func(c *contest) []float64 {
 			return c.changed(
 				func() { c.a.configure(c.config(160)) }, func() { c.b.configure(c.config(110)) },
 				func() { c.a.configure(c.config(150)) }, func() { c.b.configure(c.config(100)) })

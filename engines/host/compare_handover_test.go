@@ -16,22 +16,22 @@ func handovers() []story {
 		}
 	}
 	return []story{
-		{"planned stop and return", mixed, all, two("lost by the stop", "lost by the give-back"), func(c *contest) []float64 {
+		{"planned stop and return", mixed, allIntervals, two("lost by the stop", "lost by the give-back"), func(c *contest) []float64 {
 			return []float64{
 				c.handover(func() { c.a.stop() }, c.b, c.a),
 				c.handover(func() { c.a.start(c.config(150)) }, c.a, c.b),
 			}
 		}},
-		{"check fails and recovers", each, all, two("lost by the failure", "lost by the return"), func(c *contest) []float64 {
+		{"check fails and recovers", each, allIntervals, two("lost by the failure", "lost by the return"), func(c *contest) []float64 {
 			return []float64{
 				c.handover(func() { c.a.fault(true) }, c.b, c.a),
 				c.handover(func() { c.a.fault(false) }, c.a, c.b),
 			}
 		}},
-		{"upgrade", []pairing{ours}, all, two("lost"), func(c *contest) []float64 {
+		{"upgrade", []pairing{ours}, allIntervals, two("lost"), func(c *contest) []float64 {
 			return []float64{c.handover(c.a.(*hactl).upgrade, c.a, c.b)}
 		}},
-		{"maintenance", []pairing{ours}, all, two("lost by its begin", "lost by its end"), func(c *contest) []float64 {
+		{"maintenance", []pairing{ours}, allIntervals, two("lost by its begin", "lost by its end"), func(c *contest) []float64 {
 			set := func(on bool) { c.do(c.a.(*hactl).client.Maintenance(c.t.Context(), "", on)) }
 			return []float64{
 				c.handover(func() { set(true) }, c.b, c.a),

@@ -43,7 +43,7 @@ func compareBusy(t *testing.T, b *board) {
 	}
 	event := monotonic()
 	pass(t, long)
-	transitions, spacing, bound := map[string][]float64{}, map[string][]float64{}, milliseconds(down(&all[0].config(100).Routers[0]))
+	transitions, spacing, bound := map[string][]float64{}, map[string][]float64{}, milliseconds(activeDownInterval(&all[0].config(100).Routers[0]))
 	for i, c := range all {
 		n := -1
 		for _, p := range []peer{c.a, c.b} {

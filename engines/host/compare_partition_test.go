@@ -12,7 +12,7 @@ import (
 // the client. One that cuts all traffic heals in the story of a silent death.
 
 func partitions() []story {
-	return []story{{"partition of advertisements", each, all,
+	return []story{{"partition of advertisements", each, allIntervals,
 		func(interval time.Duration) []metric {
 			return []metric{
 				{name: "healed, client whole after", unit: "ms", limit: milliseconds(interval), bounds: true, limitIs: "an advertisement interval"},

@@ -186,7 +186,8 @@ func (l *lan) keepalived(ns string, c *Config, source string, e *eye) *keepalive
 	l.t.Cleanup(func() {
 		k.die()
 		if l.t.Failed() {
-			l.t.Logf("keepalived in %s:\n%s", ns, k.log())
+			log := k.log()
+			l.t.Logf("keepalived in %s:\n%s", ns, log[max(0, len(log)-16<<10):])
 		}
 	})
 	return k
@@ -219,6 +220,9 @@ func (k *keepalived) start(c *Config) {
 	k.lan.t.Helper()
 	k.cfg = c
 	k.write()
+	// Of a killed one these stay, and so may its zombie.
+	_ = os.Remove(k.path("pid"))
+	_ = os.Remove(k.path("vrrp_pid"))
 	// Without syslog (-G): where no daemon takes it, it goes to the console,
 	// which may be a serial line and then costs more than VRRP.
 	k.cmd = exec.Command("ip", "netns", "exec", k.ns, "keepalived", "-n", "-l", "-G", "-D", "-P", "-f", k.path("keepalived.conf"),
@@ -290,20 +294,6 @@ func (k *keepalived) stop() {
 func (k *keepalived) die() {
 	_ = syscall.Kill(-k.cmd.Process.Pid, syscall.SIGKILL)
 	<-k.ended
-}
-
-// cpu is the processor time of a process, in ticks of 10 ms.
-func cpu(t testing.TB, pid int) (ticks int) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+2:]))
-	for _, s := range f[11:13] {
-		n, _ := strconv.Atoi(s)
-		ticks += n
-	}
-	return ticks
 }
 
 // children lists the processes below one.

@@ -19,23 +19,23 @@ func silences() []story {
 			r := v3(100).Routers[0]
 			r.Interval = interval
 			return []metric{
-				{name: "client's silence", unit: "ms", limit: milliseconds(down(&r)), bounds: true, slack: 1.05, limitIs: "Active_Down_Interval, the phase not taken off"},
-				{name: "since the last advertisement", unit: "ms", limit: milliseconds(down(&r)), bounds: true, slack: 1.05, limitIs: "Active_Down_Interval"},
+				{name: "client's silence", unit: "ms", limit: milliseconds(activeDownInterval(&r)), bounds: true, slack: 1.05, limitIs: "Active_Down_Interval, the phase not taken off"},
+				{name: "since the last advertisement", unit: "ms", limit: milliseconds(activeDownInterval(&r)), bounds: true, slack: 1.05, limitIs: "Active_Down_Interval"},
 				{name: back, unit: "ms", limit: milliseconds(interval), bounds: true, limitIs: "an advertisement interval"},
 			}
 		}
 	}
 	return []story{
-		{"silent death", each, all, metrics("healed (all traffic was cut), client whole after"),
+		{"silent death", each, allIntervals, metrics("healed (all traffic was cut), client whole after"),
 			func(c *contest) []float64 {
 				return c.silenced(func() { c.cut("r1") }, func() { c.mend("r1") })
 			}},
-		{"link down", each, all, metrics("link up, client whole after"),
+		{"link down", each, allIntervals, metrics("link up, client whole after"),
 			func(c *contest) []float64 {
 				return c.silenced(func() { c.do(c.at("r1").LinkSetDown(c.link("r1", "eth0"))) },
 					func() { c.do(c.at("r1").LinkSetUp(c.link("r1", "eth0"))) })
 			}},
-		{"interface vanishes", each, fast, metrics("interface back, client whole after"),
+		{"interface vanishes", each, shortIntervals, metrics("interface back, client whole after"),
 			func(c *contest) []float64 {
 				return c.silenced(func() { c.do(c.at("r1").LinkDel(c.link("r1", "eth0"))) }, func() { c.plug("r1", 1) })
 			}},
@@ -104,7 +104,7 @@ func (c *contest) link(host, name string) netlink.Link {
 	return l
 }
 
-func address(prefix string) *netlink.Addr {
+func netlinkAddr(prefix string) *netlink.Addr {
 	p := netip.MustParsePrefix(prefix)
 	return &netlink.Addr{IPNet: &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
 }

@@ -62,8 +62,8 @@ func heading() string {
 func (r *row) text() string {
 	m, high := median(r.values[r.judged]), worst(r.values[r.judged])
 	mk, worstK := median(r.values["keepalived"]), worst(r.values["keepalived"])
-	out := fmt.Sprintf("%-78s %-6s %9s %9s %3d | %10s %9s | %6s |", r.title+": "+r.name, r.unit, number(m), number(high), len(r.values[r.judged]),
-		number(mk), number(worstK), ratio(m, mk))
+	out := fmt.Sprintf("%-78s %-6s %9s %9s %3d | %10s %9s | %6s |", r.title+": "+r.name, r.unit, m, high, len(r.values[r.judged]),
+		mk, worstK, ratio(m, mk))
 	if !r.bounds {
 		return out
 	}
@@ -77,43 +77,43 @@ func (r *row) text() string {
 	case high.v > most:
 		mark = "~"
 	}
-	return out + fmt.Sprintf(" %9s %6s %s %s", number(value{r.limit, true}), ratio(high, value{r.limit, true}), mark, r.limitIs)
+	return out + fmt.Sprintf(" %9s %6s %s %s", figure{r.limit, true}, ratio(high, figure{r.limit, true}), mark, r.limitIs)
 }
 
-// value is a number that may be missing.
-type value struct {
+// figure is a number that may be missing.
+type figure struct {
 	v  float64
 	ok bool
 }
 
-func median(v []float64) value {
+func median(v []float64) figure {
 	if len(v) == 0 {
-		return value{}
+		return figure{}
 	}
 	s := slices.Sorted(slices.Values(v))
-	return value{(s[(len(s)-1)/2] + s[len(s)/2]) / 2, true}
+	return figure{(s[(len(s)-1)/2] + s[len(s)/2]) / 2, true}
 }
 
-func worst(v []float64) value {
+func worst(v []float64) figure {
 	if len(v) == 0 {
-		return value{}
+		return figure{}
 	}
-	return value{slices.Max(v), true}
+	return figure{slices.Max(v), true}
 }
 
-func number(v value) string {
+func (f figure) String() string {
 	switch {
-	case !v.ok:
+	case !f.ok:
 		return "-"
-	case v.v == float64(int64(v.v)):
-		return fmt.Sprintf("%d", int64(v.v))
-	case v.v >= 100:
-		return fmt.Sprintf("%.1f", v.v)
+	case f.v == float64(int64(f.v)):
+		return fmt.Sprintf("%d", int64(f.v))
+	case f.v >= 100:
+		return fmt.Sprintf("%.1f", f.v)
 	}
-	return fmt.Sprintf("%.2f", v.v)
+	return fmt.Sprintf("%.2f", f.v)
 }
 
-func ratio(a, b value) string {
+func ratio(a, b figure) string {
 	if !a.ok || !b.ok || b.v == 0 {
 		return "-"
 	}

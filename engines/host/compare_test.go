@@ -37,8 +37,8 @@ var (
 
 // The intervals at which a story is told.
 var (
-	all  = []time.Duration{time.Second, 100 * time.Millisecond, 10 * time.Millisecond}
-	fast = []time.Duration{100 * time.Millisecond, 10 * time.Millisecond}
+	allIntervals   = []time.Duration{time.Second, 100 * time.Millisecond, 10 * time.Millisecond}
+	shortIntervals = []time.Duration{100 * time.Millisecond, 10 * time.Millisecond}
 )
 
 // story is something that happens to a pair, whole before and after.

@@ -14,7 +14,7 @@ import (
 
 func troubles() []story {
 	return []story{
-		{"address deleted by hand", each, all,
+		{"address deleted by hand", each, allIntervals,
 			func(time.Duration) []metric {
 				return []metric{
 					{name: "client's silence", unit: "ms", limit: 20, bounds: true, limitIs: "20 ms"},
@@ -23,7 +23,7 @@ func troubles() []story {
 			},
 			func(c *contest) []float64 {
 				event := monotonic()
-				c.do(c.at("r1").AddrDel(c.link("r1", "eth0"), address(vip+"/32")))
+				c.do(c.at("r1").AddrDel(c.link("r1", "eth0"), netlinkAddr(vip+"/32")))
 				eventually(c.t, 20*time.Second, "the address is back", c.a.holds)
 				c.pulse.pass(c.moment())
 				s, taken := c.pulse.longest(event), 0
@@ -39,7 +39,21 @@ func troubles() []story {
 				return []metric{{name: "client whole after (10 s: or never)", unit: "ms", limit: 100, bounds: true, limitIs: "100 ms"}}
 			},
 			(*contest).claimed},
-		{"Active paused for 8 intervals", each, all,
+		{"process killed and started again", each, shortIntervals,
+			func(time.Duration) []metric {
+				return []metric{
+					{name: "lost by the kill", unit: "probes"}, {name: "lost by the return", unit: "probes"},
+				}
+			},
+			func(c *contest) []float64 {
+				event := monotonic()
+				c.a.die()
+				eventually(c.t, 20*time.Second, "taken over", c.b.holds)
+				c.pulse.pass(c.moment())
+				lost := c.lost(event)
+				return []float64{lost, c.handover(func() { c.a.start(c.config(150)) }, c.a, c.b)}
+			}},
+		{"Active paused for 8 intervals", each, allIntervals,
 			func(interval time.Duration) []metric {
 				return []metric{
 					{name: "two held the address after the resume", unit: "ms", limit: milliseconds(interval), bounds: true, limitIs: "an advertisement interval"},
@@ -68,7 +82,7 @@ func (c *contest) claimed() []float64 {
 		c.run("ip", "netns", "exec", c.ns("x"), "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1")
 	}
 	eth0 := c.link("x", "eth0")
-	c.do(c.at("x").AddrAdd(eth0, address(vip+"/32")))
+	c.do(c.at("x").AddrAdd(eth0, netlinkAddr(vip+"/32")))
 	var event time.Duration
 	inside(c.t, c.ns("x"), func() error {
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
@@ -96,7 +110,7 @@ func (c *contest) claimed() []float64 {
 		}
 		return monotonic()-event > limit
 	})
-	c.do(c.at("x").AddrDel(eth0, address(vip+"/32")))
+	c.do(c.at("x").AddrDel(eth0, netlinkAddr(vip+"/32")))
 	neighbour := &netlink.Neigh{LinkIndex: c.link("c", "eth0").Attrs().Index, IP: net.ParseIP(vip)}
 	_ = c.at("c").NeighDel(neighbour)
 	return []float64{milliseconds(whole)}

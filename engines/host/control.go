@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"sync"
@@ -31,14 +32,20 @@ const (
 type control struct {
 	engine     *Engine
 	log        *slog.Logger
-	listener   *net.UnixListener
-	lock       io.Closer
+	lock       *os.File
+	guard      *os.File                 // may be nil
 	resume     map[string]vrrp.Snapshot // of a process that crashed; for the first configuration
 	configured bool
 	pumped     chan struct{} // closed when every event has been passed on
 	orphaned   bool          // handed over to a successor that did not take over
 
-	mu          sync.Mutex // serialises what changes the engine
+	mu       sync.Mutex // serialises what changes the engine
+	replaced sync.Mutex // held while a successor is tried
+
+	listening sync.Mutex
+	listener  *net.UnixListener
+	closed    bool
+
 	subscribers struct {
 		sync.Mutex
 		conns  map[*session]bool
@@ -64,24 +71,83 @@ func (s *session) send(r reply) error {
 	return err
 }
 
-// serve accepts until the listener is closed.
+// serve accepts until hangUp.
 func (c *control) serve() {
 	c.subscribers.conns = map[*session]bool{}
 	go func() {
 		defer close(c.pumped)
 		c.pump()
 	}()
+	go c.keepSocket()
 	for {
-		conn, err := c.listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
+		c.listening.Lock()
+		l, closed := c.listener, c.closed
+		c.listening.Unlock()
+		if closed {
 			return
 		}
-		if err != nil {
+		conn, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			continue // for good, or for another one
+		case err != nil:
 			c.log.Error("accept", "err", err)
 			return
 		}
 		go c.attend(&session{conn: conn})
 	}
+}
+
+func (c *control) hangUp() {
+	c.listening.Lock()
+	defer c.listening.Unlock()
+	c.closed = true
+	_ = c.listener.Close()
+}
+
+// socketPeriod is how often it is looked whether the socket is still there.
+const socketPeriod = 2 * time.Second
+
+// keepSocket makes the socket anew if somebody has removed it, with or without
+// its directory: an engine that nobody reaches could not be stopped.
+func (c *control) keepSocket() {
+	tick := time.NewTicker(socketPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-c.engine.ended:
+			return
+		}
+		if _, err := os.Lstat(filepath.Join(c.engine.dir, socketFile)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		err := private(c.engine.dir)
+		if err == nil {
+			err = c.listenAgain()
+		}
+		if err != nil {
+			c.log.Error("the socket is gone, and cannot be made again", "err", err)
+		}
+	}
+}
+
+func (c *control) listenAgain() error {
+	c.replaced.Lock() // a successor inherits the listener
+	defer c.replaced.Unlock()
+	c.listening.Lock()
+	defer c.listening.Unlock()
+	if c.closed {
+		return nil
+	}
+	l, err := listen(c.engine.dir)
+	if err != nil {
+		return err
+	}
+	_ = c.listener.Close()
+	c.listener = l
+	c.log.Warn("the socket was gone, and is made again", "dir", c.engine.dir)
+	return nil
 }
 
 func (c *control) attend(s *session) {
@@ -111,6 +177,9 @@ func (c *control) attend(s *session) {
 }
 
 func (c *control) answer(s *session, q *request, r *reply) error {
+	if q.Op == opUpgrade { // takes its time
+		return c.upgrade(q.Path)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.engine
@@ -131,6 +200,9 @@ func (c *control) answer(s *session, q *request, r *reply) error {
 		if !ok {
 			return errEnded
 		}
+		c.subscribers.Lock()
+		st.Agents = len(c.subscribers.conns)
+		c.subscribers.Unlock()
 		r.Status = &st
 		return nil
 	case opConfig:
@@ -144,8 +216,6 @@ func (c *control) answer(s *session, q *request, r *reply) error {
 		return call(func() { e.setMaintenance(q.Router, q.On) })
 	case opShutdown:
 		return call(func() { e.shutdown(q.Now) })
-	case opUpgrade:
-		return c.upgrade(q.Path)
 	case opSubscribe:
 		return nil
 	}

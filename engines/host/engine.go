@@ -217,4 +217,5 @@ type Event struct {
 	Source   netip.Addr `json:"source,omitzero"`
 	Detail   string     `json:"detail,omitempty"`
 	Repeated uint32     `json:"repeated,omitempty"` // equal ones left out before
+	Retiring bool       `json:"retiring,omitempty"` // of a router that is not configured any more
 }

@@ -30,6 +30,10 @@ type line struct {
 
 // upgrade starts path as our successor. With success, the loop has ended.
 func (c *control) upgrade(path string) error {
+	if !c.replaced.TryLock() {
+		return errors.New("an upgrade is under way")
+	}
+	defer c.replaced.Unlock()
 	if path == "" {
 		path = "/proc/self/exe"
 	}
@@ -50,14 +54,14 @@ func (c *control) upgrade(path string) error {
 		return fmt.Errorf("listener: %w", err)
 	}
 	defer listener.Close()
-	lock, ok := c.lock.(*os.File)
-	if !ok {
-		return errors.New("no lock to hand over")
-	}
 	cmd := exec.Command(path, "engine")
 	cmd.Env = append(environment(), envEngine+"="+c.engine.dir, envHandover+"=1")
 	cmd.Stderr = os.Stderr
-	cmd.ExtraFiles = []*os.File{theirs, lock, listener}
+	cmd.ExtraFiles = []*os.File{theirs, c.lock, listener}
+	if c.guard != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.guard)
+		cmd.Env = append(cmd.Env, envGuard+"=1")
+	}
 	cmd.SysProcAttr = detached()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start successor: %w", err)
@@ -71,6 +75,8 @@ func (c *control) upgrade(path string) error {
 		_ = cmd.Wait()
 		return fmt.Errorf("successor did not get ready: %w", err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	h := &handover{Configured: c.configured}
 	refused := false
 	c.engine.call(func() {
@@ -105,6 +111,10 @@ type predecessor struct{ conn net.Conn }
 // inherit takes the descriptors of a predecessor.
 func inherit(c *control) (*predecessor, error) {
 	files := []*os.File{os.NewFile(3, "handover"), os.NewFile(4, "lock"), os.NewFile(5, "listener")}
+	if os.Getenv(envGuard) != "" {
+		c.guard = os.NewFile(6, "guard")
+		files = append(files, c.guard)
+	}
 	for _, f := range files {
 		unix.CloseOnExec(int(f.Fd()))
 	}

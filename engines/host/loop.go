@@ -110,13 +110,15 @@ func (e *Engine) fire() {
 }
 
 // arm sets the timer to the earliest deadline. It is absolute, so that the
-// time between now and the call does not add up.
+// time between now and the call does not add up. A deadline that has become
+// later leaves the timer as it is: it fires for nothing then, once, where each
+// advertisement that a Backup hears would cost a system call.
 func (e *Engine) arm() {
 	next := min(e.retryAt, e.lingerAt)
 	if len(e.heap) > 0 {
 		next = min(next, e.heap[0].deadline)
 	}
-	if next == e.armed {
+	if next == e.armed || e.armed < next && e.armed > e.now {
 		return
 	}
 	e.armed = next

@@ -87,6 +87,9 @@ func (n *Node) Read(asked context.Context, scope reconcile.Scope) (reconcile.Liv
 		l.Entries = append(l.Entries, e)
 	}
 	l.Notices = append(n.notices(cfg, status), n.unfound(scope.Objects)...)
+	if status.Agents == 0 {
+		l.Notices = append(l.Notices, reconcile.Finding{ID: schema.ID{Kind: schema.KindHost, Name: n.Host}, Message: "has an engine, but no hactl run: checks are not tried, hooks do not run, and changes in steps stand still"})
+	}
 	return l, nil
 }
 
@@ -262,7 +265,12 @@ func (n *Node) Apply(ctx context.Context, c reconcile.Change) (reconcile.Handle,
 	if err := wanted.Validate(); err != nil {
 		return "", false, &reconcile.Error{Op: string(c.Action), ID: c.ID, Class: reconcile.Invalid, Err: err}
 	}
-	if err := client.Configure(ctx, Stage(*present, wanted, time.Now())); err != nil {
+	wanted.Revision = "" // it is none that was pushed
+	next, held := Stage(*present, wanted, time.Now())
+	if len(held) > 0 {
+		return "", false, &reconcile.Error{Op: string(c.Action), ID: c.ID, Class: reconcile.Conflict, Err: fmt.Errorf("it waits: %s", strings.Join(held, "; "))}
+	}
+	if err := client.Configure(ctx, next); err != nil {
 		return "", false, n.error(string(c.Action), c.ID, err)
 	}
 	return n.handle(c.ID), false, nil

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +25,7 @@ const (
 	envEngine   = "HACTL_ENGINE"          // runtime directory
 	envResume   = "HACTL_ENGINE_RESUME"   // go on where a process that just crashed was
 	envHandover = "HACTL_ENGINE_HANDOVER" // descriptors 3 to 5 are a predecessor's
+	envGuard    = "HACTL_ENGINE_GUARD"    // and 6
 	envReady    = "HACTL_ENGINE_READY"    // descriptor 3 is closed when the socket listens
 	envNormal   = "HACTL_ENGINE_NORMAL"   // ordinary scheduling and memory
 )
@@ -84,11 +87,8 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	resume := os.Getenv(envResume) != ""
 	ready := os.Getenv(envReady) != ""
 	normal := os.Getenv(envNormal) != ""
-	for _, name := range []string{envEngine, envHandover, envResume, envReady} {
+	for _, name := range []string{envEngine, envHandover, envGuard, envResume, envReady} {
 		_ = os.Unsetenv(name)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("runtime directory: %w", err)
 	}
 	c := &control{log: log, pumped: make(chan struct{})}
 	var from *predecessor
@@ -122,9 +122,18 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	return &process{control: c, dir: dir, log: log}, nil
 }
 
-// claim takes the runtime directory and listens in it.
+// claim takes the runtime directory and listens in it, and makes sure of being
+// the only engine of the network namespace: another one would have the same
+// addresses to itself.
 func (c *control) claim(dir string) error {
-	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err := private(dir); err != nil {
+		return err
+	}
+	var err error
+	if c.guard, err = takeGuard(c.log); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return fmt.Errorf("runtime directory: %w", err)
 	}
@@ -132,19 +141,86 @@ func (c *control) claim(dir string) error {
 		_ = lock.Close()
 		return fmt.Errorf("runtime directory %s: %w", dir, errBusy)
 	}
+	l, err := listen(dir)
+	if err != nil {
+		return err
+	}
+	c.lock, c.listener = lock, l
+	return nil
+}
+
+// listen makes the socket in the runtime directory.
+func listen(dir string) (*net.UnixListener, error) {
 	path := filepath.Join(dir, socketFile)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove former socket: %w", err)
+		return nil, fmt.Errorf("remove former socket: %w", err)
 	}
 	old := unix.Umask(0o177)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	unix.Umask(old)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("listen: %w", err)
 	}
 	l.SetUnlinkOnClose(false)
-	c.lock, c.listener = lock, l
+	return l, nil
+}
+
+// private makes the runtime directory, or refuses one that others can write to:
+// passwords go through the socket in it.
+func private(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("runtime directory: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("runtime directory: %w", err)
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.IsDir():
+		return fmt.Errorf("runtime directory %s: this is no directory", dir)
+	case ok && owner.Uid != uint32(os.Geteuid()) && owner.Uid != 0:
+		return fmt.Errorf("runtime directory %s: it belongs to user id %d, and not to %d", dir, owner.Uid, os.Geteuid())
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("runtime directory %s: others can write to it (%v)", dir, info.Mode().Perm())
+	}
 	return nil
+}
+
+// guardName is an abstract socket, which is the network namespace's and goes
+// with the last process that has it.
+const guardName = "@hactl-engine"
+
+// takeGuard is the claim to be the only engine of the network namespace. The
+// name is free to anybody, so that one that another user has is no claim: it
+// keeps no engine from starting.
+func takeGuard(log *slog.Logger) (*os.File, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: guardName, Net: "unix"})
+	if err == nil {
+		defer l.Close()
+		return l.File()
+	}
+	if !errors.Is(err, unix.EADDRINUSE) {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: guardName, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("an engine runs in this network namespace: %w", errBusy)
+	}
+	defer conn.Close()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	var peer *unix.Ucred
+	if cerr := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); cerr != nil || err != nil {
+		return nil, fmt.Errorf("guard: %w", cmp.Or(cerr, err))
+	}
+	if peer.Uid == 0 || int(peer.Uid) == os.Geteuid() {
+		return nil, fmt.Errorf("an engine runs in this network namespace, process %d: %w", peer.Pid, errBusy)
+	}
+	log.Warn("another user has the engine's name", "uid", peer.Uid, "pid", peer.Pid)
+	return nil, nil
 }
 
 func readState(dir string, log *slog.Logger) map[string]vrrp.Snapshot {
@@ -177,7 +253,7 @@ func (p *process) wait() int {
 		}
 		break
 	}
-	_ = p.control.listener.Close()
+	p.control.hangUp()
 	<-p.control.pumped // bounded by slowSubscriber
 	if p.control.engine.left {
 		p.control.mu.Lock() // the upgrade waits for the successor's word

@@ -94,7 +94,7 @@ func (e *Engine) act(r *router, a vrrp.Action) {
 		e.announce(r, a.Addresses, int(a.Repeat))
 	case vrrp.ActionTransition:
 		r.changes, r.cause = time.Now(), a.Cause
-		e.tell(Event{Time: r.changes, Router: r.cfg.Name, Kind: "transition", From: a.From.String(), To: a.To.String(), Cause: a.Cause.String()})
+		e.tell(Event{Time: r.changes, Router: r.cfg.Name, Kind: "transition", Retiring: r.retiring && !e.stopping, From: a.From.String(), To: a.To.String(), Cause: a.Cause.String()})
 	case vrrp.ActionDrop:
 		e.tellRarely(r, 0, uint8(a.Reason))
 	case vrrp.ActionNote:
@@ -168,8 +168,10 @@ func (e *Engine) addAddresses(r *router, addrs []netip.Addr) {
 	}
 }
 
-// removeAddresses spares what another router here holds, and an address that
-// was the host's own before there was a Virtual Router (owner, RFC 9568 1.6).
+// removeAddresses spares what another router here holds, and what is the host's
+// own and no mistake: an owner's (RFC 9568 1.6), and the only one that an
+// interface has. Any other one that is not ours was left by somebody who held
+// it before us, such as a keepalived that was killed.
 func (e *Engine) removeAddresses(r *router, addrs []netip.Addr) {
 	l := r.home
 	if l.kernel.index == 0 {
@@ -177,7 +179,7 @@ func (e *Engine) removeAddresses(r *router, addrs []netip.Addr) {
 	}
 	for _, addr := range addrs {
 		a := r.addresses[addr]
-		if e.heldElsewhere(r, addr) || r.cfg.Priority == vrrp.Owner && l.ownAddress(addr) {
+		if e.heldElsewhere(r, addr) || l == r.carrier && l.ownAddress(addr) && (r.cfg.Priority == vrrp.Owner || !l.primary(addr.Is6(), netip.Addr{}, e.isVirtual).IsValid()) {
 			continue
 		}
 		e.removePrefix(r, l, a.Prefix)

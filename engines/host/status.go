@@ -27,8 +27,12 @@ type Status struct {
 	LostEvents uint64         `json:"lostEvents,omitempty"`
 	Links      []LinkStatus   `json:"links"`
 	Routers    []RouterStatus `json:"routers"`
-	// Checks are the results by the check's name.
-	Checks map[string]Result `json:"checks,omitempty"`
+	// Checks are the results by the check's name; Untried have none yet.
+	Checks  map[string]Result `json:"checks,omitempty"`
+	Untried []string          `json:"untried,omitempty"`
+	// Agents is how many are attached: without one nobody tries the checks,
+	// runs the hooks, or takes the steps of a staged change.
+	Agents int `json:"agents"`
 }
 
 // LinkStatus is an interface that routers are configured on.
@@ -93,6 +97,11 @@ func (e *Engine) copyStatus() (Status, []rawRouter) {
 		Scheduling: e.scheduling, Lateness: e.lateness, Turns: e.turns, Packets: e.packets,
 		Overruns: e.overruns, LostEvents: e.lost, Checks: maps.Clone(e.results),
 	}
+	for name := range e.cfg.Checks {
+		if _, tried := e.results[name]; !tried {
+			s.Untried = append(s.Untried, name)
+		}
+	}
 	for _, l := range e.links {
 		s.Links = append(s.Links, LinkStatus{Name: l.name, Index: l.kernel.index, Up: l.kernel.up(), Problem: l.problem, Unknown: l.unknown, Broken: l.broken})
 	}
@@ -133,6 +142,7 @@ func (e *Engine) status() (Status, bool) {
 		r.status.Counters = named(&r.machine.Counters)
 		s.Routers = append(s.Routers, r.status)
 	}
+	slices.Sort(s.Untried)
 	slices.SortFunc(s.Links, func(a, b LinkStatus) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(s.Routers, func(a, b RouterStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return s, true

@@ -9,10 +9,14 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hactl/hactl/engines/vrrp"
 )
@@ -50,7 +54,9 @@ type Supervisor struct {
 	halt    chan struct{} // closed by Stop
 
 	// Of the goroutine in Run:
-	last  *Config // what an engine was told last
+	last  *Config   // what an engine was told last
+	born  time.Time // when the engine was started that was attended last
+	held  string    // what waits for the end of another change
 	other map[string]alternative
 }
 
@@ -66,6 +72,7 @@ const (
 	minBackoff  = 100 * time.Millisecond
 	maxBackoff  = 10 * time.Second
 	steadyAfter = 10 * time.Second // a process this old begins the backoff anew
+	maxMisses   = 100              // sockets without an answer before that is taken for a failure
 )
 
 // detached keeps the child out of our session and process group: signals of
@@ -73,7 +80,7 @@ const (
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // Run attaches or starts until ctx ends, which leaves the engine running, or
-// until Stop has ended it.
+// until Stop has ended it. It is an error if no engine ever started.
 func (s *Supervisor) Run(ctx context.Context) error {
 	s.begin()
 	log := s.log()
@@ -81,9 +88,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if steady == 0 {
 		steady = steadyAfter
 	}
-	backoff, crashed := time.Duration(0), false
+	backoff, crashed, ever, misses := time.Duration(0), false, false, 0
 	for ctx.Err() == nil && !s.ending() {
-		began, started := time.Now(), false
+		started := false
 		client, err := Dial(ctx, s.Dir)
 		if err != nil {
 			started = true
@@ -93,19 +100,22 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		if err == nil {
 			attended, err = s.attend(ctx, client)
 		}
+		ever = ever || attended
 		pause := time.Millisecond
 		switch {
 		case ctx.Err() != nil, s.ending():
 			continue
-		case !attended && !started:
-			// The socket of a process that is just going.
+		case !attended && !started && misses < maxMisses:
+			misses++ // The socket of a process that is just going.
 		case errors.Is(err, errUpgraded):
 			log.Info("engine upgraded")
 			continue
-		case time.Since(began) > steady:
+		case attended && time.Since(s.born) > steady:
 			log.Warn("engine lost", "err", err)
-			crashed, backoff = true, 0
+			crashed, backoff, misses = true, 0, 0
 			continue
+		case !ever && started && !errors.Is(err, errBusy):
+			return fmt.Errorf("no engine starts here: %w", err)
 		default:
 			log.Warn("engine lost", "err", err)
 			crashed, backoff = true, min(max(2*backoff, minBackoff), maxBackoff)
@@ -118,6 +128,23 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// LockAgent claims a runtime directory for one agent, and fails while another
+// one has it. The claim goes with the process.
+func LockAgent(dir string) (unlock func(), err error) {
+	if err := private(dir); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("runtime directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another hactl run works in %s", dir)
+	}
+	return func() { _ = f.Close() }, nil
 }
 
 // begin makes what the zero value lacks.
@@ -176,7 +203,11 @@ func (s *Supervisor) start(ctx context.Context, resume bool) (*Client, error) {
 	if err != nil {
 		select {
 		case exit := <-ended:
-			return nil, fmt.Errorf("engine ended at once: %v", exit)
+			var status *exec.ExitError
+			if errors.As(exit, &status) && status.ExitCode() == ExitBusy {
+				return nil, errBusy
+			}
+			return nil, fmt.Errorf("the engine ended at once (%v), and has said why", exit)
 		case <-time.After(time.Second):
 		}
 		return nil, err
@@ -238,11 +269,8 @@ func (s *Supervisor) attend(ctx context.Context, client *Client) (answered bool,
 	if err != nil {
 		return true, err
 	}
-	s.mu.Lock()
-	found := maps.Clone(status.Checks)
-	maps.Copy(found, s.results)
-	s.results = found
-	s.mu.Unlock()
+	s.born = status.Started
+	s.inherit(status.Checks)
 	if s.OnAttach != nil {
 		s.OnAttach(*status)
 	}
@@ -253,8 +281,14 @@ func (s *Supervisor) attend(ctx context.Context, client *Client) (answered bool,
 		next, due, err := s.next(ctx, client)
 		if err == nil && next != nil && !next.same(have) {
 			have = next
-			if err = client.Configure(ctx, *next); err == nil {
+			err = client.Configure(ctx, *next)
+			switch {
+			case err == nil:
 				s.adopt(next)
+			case errors.Is(err, errRefused):
+				// Another one may be taken; this one is not tried again.
+				s.log().Error("the engine refuses the configuration, and goes on as it was", "revision", next.Revision, "err", err)
+				err = nil
 			}
 		}
 		if err != nil {
@@ -319,9 +353,22 @@ func (s *Supervisor) upgrade(ctx context.Context, client *Client) error {
 	return errUpgraded
 }
 
+// inherit keeps the results of checks that an engine had from somebody else.
+func (s *Supervisor) inherit(found map[string]Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	results := map[string]Result{}
+	maps.Copy(results, found)
+	maps.Copy(results, s.results)
+	s.results = results
+}
+
 // adopt notes what an engine has and tells who runs checks and hooks.
 func (s *Supervisor) adopt(c *Config) {
 	s.last = c
+	s.mu.Lock()
+	maps.DeleteFunc(s.results, func(name string, _ Result) bool { _, wanted := c.Checks[name]; return !wanted })
+	s.mu.Unlock()
 	if s.OnConfig != nil {
 		s.OnConfig(*c)
 	}
@@ -341,8 +388,14 @@ func (s *Supervisor) next(ctx context.Context, client *Client) (next *Config, du
 	case s.last == nil:
 		next = wanted
 	default:
-		staged := Stage(*s.last, *wanted, time.Now())
+		staged, held := Stage(*s.last, *wanted, time.Now())
 		next = &staged
+		if held := strings.Join(held, "; "); held != s.held {
+			s.held = held
+			if held != "" {
+				s.log().Warn("part of the change waits", "for", held)
+			}
+		}
 	}
 	if !slices.ContainsFunc(next.Routers, func(r Router) bool { return r.Staging != nil }) {
 		return next, due, nil

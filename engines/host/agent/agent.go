@@ -24,12 +24,15 @@ type Options struct {
 // Agent supervises an engine and does for it what takes time. Use New.
 type Agent struct {
 	log        *slog.Logger
+	dir        string
 	supervisor *host.Supervisor
 	checks     *checks
 	hooks      *hooks
 
-	ctx  context.Context
-	told chan struct{} // there are results that the engine has not
+	ctx      context.Context // of checks
+	hookCtx  context.Context // outlives the former, so that what runs can end
+	endHooks context.CancelFunc
+	told     chan struct{} // there are results that the engine has not
 
 	mu      sync.Mutex
 	results map[string]host.Result
@@ -43,28 +46,45 @@ func New(o Options) *Agent {
 		OnEvent: a.hear, OnConfig: a.follow, OnAttach: a.attach,
 	}
 	a.checks = newChecks(a.found)
+	a.hookCtx, a.endHooks = context.WithCancel(context.Background())
+	a.dir = o.Dir
 	a.hooks = newHooks(filepath.Join(o.Dir, "hooks.json"), o.Log)
 	return a
 }
 
 // Run works until ctx ends, which leaves the engine running, or until Stop has
-// ended it. It returns when no check and no hook is under way.
-func (a *Agent) Run(ctx context.Context) {
+// ended it. It returns when no check and no hook is under way. It is an error
+// if no engine starts, or another agent works here.
+func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.ctx = ctx
+	unlock, err := host.LockAgent(a.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { a.pass(ctx) })
-	_ = a.supervisor.Run(ctx)
+	err = a.supervisor.Run(ctx)
+	if ctx.Err() != nil {
+		err = nil
+	}
 	a.checks.set(ctx, "", nil, nil)
 	a.hooks.wait()
 	cancel()
 	wg.Wait()
+	return err
 }
 
 // Stop makes the engine let go of everything, make before break, and Run return;
-// with now it does not wait for another router to take over.
-func (a *Agent) Stop(ctx context.Context, now bool) error { return a.supervisor.Stop(ctx, now) }
+// with now it waits neither for another router to take over nor for hooks.
+func (a *Agent) Stop(ctx context.Context, now bool) error {
+	if now {
+		a.endHooks()
+	}
+	return a.supervisor.Stop(ctx, now)
+}
 
 // UpgradeEngine replaces the engine's process by one of the binary at path,
 // which goes on where it was.
@@ -108,7 +128,7 @@ func (a *Agent) attach(s host.Status) {
 	a.mu.Unlock()
 	for i := range s.Routers {
 		if r := &s.Routers[i]; !r.Retiring {
-			a.hooks.tell(a.ctx, transition{router: r.Name, to: r.State, cause: r.Cause, at: r.Since})
+			a.hooks.tell(a.hookCtx, transition{router: r.Name, to: r.State, cause: r.Cause, at: r.Since})
 		}
 	}
 }
@@ -173,6 +193,6 @@ func (a *Agent) hear(ev host.NumberedEvent) {
 	}
 	a.log.Log(context.Background(), level, ev.Kind, args...)
 	if ev.Kind == "transition" {
-		a.hooks.tell(a.ctx, transition{router: ev.Router, to: ev.To, cause: ev.Cause, at: ev.Time})
+		a.hooks.tell(a.hookCtx, transition{router: ev.Router, to: ev.To, cause: ev.Cause, at: ev.Time, retiring: ev.Retiring})
 	}
 }

@@ -173,13 +173,59 @@ func TestExecIsUnprivilegedAndAlone(t *testing.T) {
 	wants(t, "no user", tryOnce(t, schema.HealthCheck{Type: "exec", User: "nosuch", Command: []string{"/bin/true"}}), "no user nosuch")
 }
 
+// TestExecLeavesNothingBehind: what a check starts and does not wait for.
+func TestExecLeavesNothingBehind(t *testing.T) {
+	needRoot(t)
+	pids := filepath.Join(t.TempDir(), "pids")
+	wants(t, "a program that forks", tryOnce(t, schema.HealthCheck{Type: "exec", User: "root", Command: []string{"/bin/sh", "-c", `sleep 600 & echo $! > "$1"`, "sh", pids}}), "")
+	b, err := os.ReadFile(pids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its child ends", func() bool {
+		s, err := os.ReadFile("/proc/" + strings.TrimSpace(string(b)) + "/stat")
+		return err != nil || strings.Contains(string(s), ") Z ")
+	})
+}
+
+// TestRootRunsNothingThatOthersCanChange: a program, or a folder on the way.
+func TestRootRunsNothingThatOthersCanChange(t *testing.T) {
+	needRoot(t)
+	dir := filepath.Join(t.TempDir(), "d")
+	program := filepath.Join(dir, "p")
+	for _, c := range []struct {
+		dir, program os.FileMode
+		owner        int
+		want         string
+	}{
+		{0o755, 0o755, 0, ""}, {0o775, 0o755, 0, "others than root can change " + dir}, {0o755, 0o757, 0, "others than root can change " + program},
+		{0o755, 0o755, 65534, "others than root can change " + program},
+	} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, mode := range map[string]os.FileMode{dir: c.dir, program: c.program} {
+			if err := os.Chmod(name, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chown(program, c.owner, 0); err != nil {
+			t.Fatal(err)
+		}
+		wants(t, fmt.Sprintf("%+v", c), tryOnce(t, schema.HealthCheck{Type: "exec", User: "root", Command: []string{program}}), c.want)
+	}
+}
+
 // TestExecIsEndedInTimeWithAllItStarted: a shell that hangs in a child.
 func TestExecIsEndedInTimeWithAllItStarted(t *testing.T) {
 	needRoot(t)
 	pids := filepath.Join(t.TempDir(), "pids")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	err := run(ctx, []string{"/bin/sh", "-c", `sleep 600 & echo $! $$ > "$1"; wait`, "sh", pids}, "root", nil)
+	_, err := run(ctx, []string{"/bin/sh", "-c", `sleep 600 & echo $! $$ > "$1"; wait`, "sh", pids}, "root", nil, false)
 	wants(t, "a hanging program", err, "no result in time")
 	b, err := os.ReadFile(pids)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 type transition struct {
 	router, to, cause string
 	at                time.Time
+	retiring          bool
 }
 
 // hooks runs programs on transitions: for one router one at a time, and of
@@ -32,41 +34,69 @@ type hooks struct {
 	log  *slog.Logger
 
 	mu      sync.Mutex
-	cfg     host.Config
+	host    string
+	routers map[string]hooked // until they have ended, configured or not
 	told    map[string]string // state by router
 	pending map[string]transition
 	busy    map[string]bool
 	group   sync.WaitGroup
 }
 
+// hooked is a router with its hooks, in order.
+type hooked struct {
+	router host.Router
+	names  []string
+	hooks  []schema.Hook
+	gone   bool // not configured any more
+}
+
 func newHooks(file string, log *slog.Logger) *hooks {
-	h := &hooks{file: file, log: log, told: map[string]string{}, pending: map[string]transition{}, busy: map[string]bool{}}
+	h := &hooks{file: file, log: log, routers: map[string]hooked{}, told: map[string]string{}, pending: map[string]transition{}, busy: map[string]bool{}}
 	b, err := os.ReadFile(file)
+	var told map[string]string
 	if err == nil {
-		err = json.Unmarshal(b, &h.told)
+		err = json.Unmarshal(b, &told)
 	}
+	maps.Copy(h.told, told)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn("which states the hooks were told is not known", "err", err)
 	}
 	return h
 }
 
+// follow takes the routers and hooks of a configuration. A router that is taken
+// out keeps its hooks until they have heard of its end.
 func (h *hooks) follow(c host.Config) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.cfg = c
+	h.host = c.Host
+	for name, r := range h.routers {
+		r.gone = true
+		h.routers[name] = r
+	}
+	for _, r := range c.Routers {
+		k := hooked{router: r, names: r.Hooks}
+		for _, name := range r.Hooks {
+			k.hooks = append(k.hooks, c.Hooks[name])
+		}
+		h.routers[r.Name] = k
+	}
 }
 
 // wait returns when nothing runs any more.
 func (h *hooks) wait() { h.group.Wait() }
 
-// tell has the hooks of a router run. A router that lets go is Active still.
+// tell has the hooks of a router run. A router that lets go is Active still; one
+// that retires while another one of its name has begun is not the one meant.
 func (h *hooks) tell(ctx context.Context, t transition) {
 	if t.to == "releasing" {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if t.retiring && !h.routers[t.router].gone {
+		return
+	}
 	h.pending[t.router] = t
 	if !h.busy[t.router] {
 		h.busy[t.router] = true
@@ -93,34 +123,33 @@ func (h *hooks) work(ctx context.Context, router string) {
 			h.mu.Unlock()
 			continue
 		}
-		names, environment := h.describe(t, former)
-		all := h.cfg.Hooks
+		k := h.routers[router]
+		environment := k.describe(h.host, t, former)
 		h.told[router] = t.to
+		if k.gone && t.to == "initialize" {
+			delete(h.routers, router)
+			delete(h.told, router)
+		}
 		h.save()
 		h.mu.Unlock()
-		for _, name := range names {
-			h.run(ctx, name, all[name], t, environment)
+		for i, name := range k.names {
+			h.run(ctx, name, k.hooks[i], t, environment)
 		}
 	}
 }
 
-// describe returns the hooks of a router and what they are told.
-func (h *hooks) describe(t transition, former string) (names, environment []string) {
-	i := slices.IndexFunc(h.cfg.Routers, func(r host.Router) bool { return r.Name == t.router })
-	environment = []string{
-		"HACTL_HOST=" + h.cfg.Host, "HACTL_ROUTER=" + t.router, "HACTL_STATE=" + t.to, "HACTL_FORMER=" + former,
-		"HACTL_CAUSE=" + t.cause, "HACTL_TIME=" + t.at.Format(time.RFC3339Nano),
-	}
-	if i < 0 {
-		return nil, environment
-	}
-	r := &h.cfg.Routers[i]
+// describe is the environment of a router's hooks.
+func (k *hooked) describe(host string, t transition, former string) []string {
 	var addresses []string
-	for _, a := range slices.Concat(r.Addresses, r.Excluded) {
+	for _, a := range slices.Concat(k.router.Addresses, k.router.Excluded) {
 		addresses = append(addresses, a.Prefix.String())
 	}
-	return r.Hooks, append(environment, "HACTL_INTERFACE="+r.Interface, "HACTL_VRID="+strconv.Itoa(int(r.VRID)),
-		"HACTL_PRIORITY="+strconv.Itoa(int(r.Priority)), "HACTL_ADDRESSES="+strings.Join(addresses, " "))
+	return []string{
+		"HACTL_HOST=" + host, "HACTL_ROUTER=" + t.router, "HACTL_STATE=" + t.to, "HACTL_FORMER=" + former,
+		"HACTL_CAUSE=" + t.cause, "HACTL_TIME=" + t.at.Format(time.RFC3339Nano), "HACTL_INTERFACE=" + k.router.Interface,
+		"HACTL_VRID=" + strconv.Itoa(int(k.router.VRID)), "HACTL_PRIORITY=" + strconv.Itoa(int(k.router.Priority)),
+		"HACTL_ADDRESSES=" + strings.Join(addresses, " "),
+	}
 }
 
 func (h *hooks) run(ctx context.Context, name string, hook schema.Hook, t transition, environment []string) {
@@ -130,7 +159,7 @@ func (h *hooks) run(ctx context.Context, name string, hook schema.Hook, t transi
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, time.Duration(hook.Timeout))
 	defer cancel()
-	err := run(limited, hook.Command, hook.User, environment)
+	_, err := run(limited, hook.Command, hook.User, environment, false)
 	log := h.log.With("hook", name, "group", t.router, "state", t.to, "took", time.Since(began).Round(time.Millisecond))
 	if err != nil {
 		log.Error("hook failed", "err", err)

@@ -126,3 +126,43 @@ func TestHooksOfSomeStatesOnly(t *testing.T) {
 		t.Errorf("told %q, want %q", got, want)
 	}
 }
+
+// TestHooksOfWhatIsTakenOutHearOfTheEnd, and those of a router that another one
+// of its name replaces do not.
+func TestHooksOfWhatIsTakenOutHearOfTheEnd(t *testing.T) {
+	needRoot(t)
+	n := newNotebook(t, schema.Hook{})
+	n.tell("active")
+	n.h.wait()
+	retired := transition{router: "web", to: "initialize", cause: "release-limit", at: time.Unix(0, 0), retiring: true}
+	n.h.tell(t.Context(), retired)
+	n.h.wait()
+	if got := n.reads(); len(got) != 1 {
+		t.Errorf("the end of the former one is told: %q", got)
+	}
+	n.h.follow(host.Config{Host: "lb01"})
+	n.h.tell(t.Context(), retired)
+	n.h.wait()
+	if got, want := n.reads(), []string{"web initialize-active preempt", "web active-initialize release-limit"}; !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	if len(n.h.routers)+len(n.h.told) > 0 {
+		t.Errorf("remembered: %v, %v", n.h.routers, n.h.told)
+	}
+}
+
+func TestADamagedNoteOfWhatHooksWereToldIsNoHindrance(t *testing.T) {
+	needRoot(t)
+	for _, damage := range []string{"null", "{", "[]", ""} {
+		n := newNotebook(t, schema.Hook{})
+		if err := os.WriteFile(filepath.Join(n.dir, "hooks.json"), []byte(damage), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.open(schema.Hook{})
+		n.tell("active")
+		n.h.wait()
+		if got := n.reads(); len(got) != 1 || got[0] != "web initialize-active preempt" {
+			t.Errorf("after %q told %q", damage, got)
+		}
+	}
+}

@@ -38,8 +38,7 @@ func newProbe(host, name string, h schema.HealthCheck) probe {
 			return plainly(err)
 		}
 	case "exec":
-		environment := []string{"HACTL_HOST=" + host, "HACTL_CHECK=" + name}
-		p.try = func(ctx context.Context) error { return run(ctx, h.Command, h.User, environment) }
+		p.try = probeExec(h, []string{"HACTL_HOST=" + host, "HACTL_CHECK=" + name})
 	case "process":
 		return probeProcess(h.Process, max(h.Processes, 1))
 	case "interface":
@@ -48,6 +47,23 @@ func newProbe(host, name string, h schema.HealthCheck) probe {
 		p.try = func(context.Context) error { return fmt.Errorf("no check is of type %q", h.Type) }
 	}
 	return p
+}
+
+// probeExec runs a program; while one that cannot be killed is there still, no
+// other one is started.
+func probeExec(h schema.HealthCheck, environment []string) func(context.Context) error {
+	var over <-chan struct{}
+	return func(ctx context.Context) (err error) {
+		if over != nil {
+			select {
+			case <-over:
+			default:
+				return errors.New("the former try is not over and cannot be ended")
+			}
+		}
+		over, err = run(ctx, h.Command, h.User, environment, true)
+		return err
+	}
 }
 
 // bodyLimit is how much of an answer is looked at.
