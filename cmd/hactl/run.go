@@ -218,7 +218,7 @@ func (r *runner) read(ctx context.Context, stderr io.Writer) error {
 	case errors.Is(err, source.ErrUnchanged) && r.hostName == "":
 		return nil
 	case errors.Is(err, source.ErrUnchanged):
-		return r.want(r.wanted.Revision)
+		return r.want(r.known)
 	case err != nil:
 		return &fetchError{err}
 	}

@@ -105,7 +105,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil, s.ending():
 			continue
-		case !attended && !started && misses < maxMisses:
+		case !attended && !started && misses < maxMisses && !errors.Is(err, context.DeadlineExceeded):
 			misses++ // The socket of a process that is just going.
 		case errors.Is(err, errUpgraded):
 			log.Info("engine upgraded")
