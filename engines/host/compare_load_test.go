@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -34,12 +35,17 @@ func compareBusy(t *testing.T, b *board) {
 	for _, c := range all {
 		holds(t, c.a, c.b)
 	}
-	for range 2 * runtime.NumCPU() {
-		cmd := exec.Command("sh", "-c", "while :; do :; done")
-		if err := cmd.Start(); err != nil {
+	for i := range 2 * runtime.NumCPU() {
+		work := exec.Command(self(t))
+		work.Env = append(os.Environ(), envWork+"="+[]string{"loop", "churn"}[i%2])
+		// Ends with its other end, however this process ends.
+		if _, err := work.StdinPipe(); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		if err := work.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = work.Process.Kill(); _ = work.Wait() })
 	}
 	event := monotonic()
 	pass(t, long)
@@ -65,6 +71,36 @@ func compareBusy(t *testing.T, b *board) {
 	}
 	b.add(row{order: []int{1000, 0}, title: name, metric: metric{name: "false transitions", bounds: true, limitIs: "nothing has failed"}, values: transitions, judged: ours.label})
 	b.add(row{order: []int{1000, 1}, title: name, metric: metric{name: "longest gap in advertisements", unit: "ms", limit: bound, bounds: true, limitIs: "Active_Down_Interval"}, values: spacing, judged: ours.label})
+}
+
+const envWork = "HACTL_TEST_WORK"
+
+// runWork is the other work, in a process of its own: a mere loop, whose time
+// slices are long and regular, or goroutines and garbage for all processors, as
+// the agent has them when it evaluates a specification.
+func runWork(kind string) {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	if kind == "loop" {
+		for odd := 1; odd != 0; odd += 2 { // never
+		}
+	}
+	for range 2 * runtime.NumCPU() {
+		go func() {
+			var kept [4096][]byte
+			woken := make(chan bool, 1)
+			for i := 0; ; i++ {
+				kept[i%len(kept)] = make([]byte, 1+i%16384)
+				if i%1000 == 0 {
+					go func() { woken <- true }()
+					<-woken
+				}
+			}
+		}()
+	}
+	select {}
 }
 
 // pass waits for what is measured over a time.

@@ -33,27 +33,10 @@ type pulse struct {
 
 const envPulse = "HACTL_TEST_PULSE"
 
-// TestPulse is that process.
-func TestPulse(t *testing.T) {
-	target := os.Getenv(envPulse)
-	if target == "" {
-		t.Skip("a helper process of the comparison")
-	}
-	addr, err := netip.ParseAddr(target)
-	if err == nil {
-		err = runPulse(addr)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "pulse:", err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
 // pulse starts one; nothing has to answer yet.
 func (l *lan) pulse(target string) *pulse {
 	l.t.Helper()
-	cmd := exec.Command("ip", "netns", "exec", l.client, self(l.t), "-test.run=^TestPulse$")
+	cmd := exec.Command("ip", "netns", "exec", l.client, self(l.t))
 	cmd.Env = append(os.Environ(), envPulse+"="+target, "GODEBUG=asyncpreemptoff=1")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -123,7 +106,11 @@ func (p *pulse) longest(since time.Duration) (s silence) {
 
 // runPulse sends and listens, and answers each line on stdin, a time, with a
 // report of what was sent since.
-func runPulse(addr netip.Addr) error {
+func runPulse(target string) error {
+	addr, err := netip.ParseAddr(target)
+	if err != nil {
+		return err
+	}
 	domain, protocol, request, answer := unix.AF_INET, unix.IPPROTO_ICMP, byte(8), byte(0)
 	var to unix.Sockaddr = &unix.SockaddrInet4{Addr: addr.Unmap().As4()}
 	if addr.Is6() {

@@ -43,6 +43,16 @@ func TestMain(m *testing.M) {
 		fmt.Println(n, "wrong packets in", d, err)
 		os.Exit(0)
 	}
+	if target := os.Getenv(envPulse); target != "" {
+		if err := runPulse(target); err != nil {
+			fmt.Fprintln(os.Stderr, "pulse:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if kind := os.Getenv(envWork); kind != "" {
+		runWork(kind)
+	}
 	if addr := os.Getenv(envClaim); addr != "" {
 		os.Exit(runClaim(addr))
 	}
