@@ -45,7 +45,7 @@ var collections = map[string]struct{ key, value string }{
 
 // scalars are the other fields.
 var scalars = map[string]string{
-	"stack": "#StackName", "account": "#Account", "plan": "#Plan", "policy": "#Policy",
+	"stack": "#StackName", "account": "#Account", "plan": "#Plan", "policy": "#Policy", "leader": "#Leader",
 }
 
 // evaluation is one run of CUE over a user's package.
