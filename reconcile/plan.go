@@ -58,6 +58,9 @@ type Step struct {
 	Needs []schema.ID `json:"needs,omitempty"`
 	// Reason says why, where the fields do not.
 	Reason string `json:"reason,omitempty"`
+	// Drift: the specification wants here what was applied already, so the world
+	// was changed behind its back. Where nobody knows what was applied, no step is.
+	Drift bool `json:"drift,omitempty"`
 	// Handle of the live object; empty for a creation.
 	Handle Handle `json:"handle,omitempty"`
 	// Replaces is the ID under which the live object goes, where another.
@@ -89,6 +92,21 @@ type Summary struct {
 
 // Empty tells whether there is nothing to do and nothing in the way.
 func (p *Plan) Empty() bool { return len(p.Steps) == 0 && len(p.Conflicts) == 0 }
+
+// MarkDrift marks the steps that undo what the specification did not ask for:
+// applied holds the fingerprints of what was applied last. One that is empty
+// tells nothing.
+func (p *Plan) MarkDrift(d Desired, applied map[schema.ID]string) {
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		was, known := applied[s.ID]
+		if s.Action == Delete {
+			s.Drift = len(applied) > 0 && !known // It was never asked for.
+		} else {
+			s.Drift = known && was == Fingerprint(d.Objects[s.ID])
+		}
+	}
+}
 
 // count fills in the summary's counts of steps.
 func (p *Plan) count() {

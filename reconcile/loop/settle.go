@@ -26,6 +26,7 @@ func (x *execution) begin(now time.Time) error {
 func (x *execution) settle() error {
 	return x.amend(func(j *reconcile.Journal) {
 		x.settleTunnels(j)
+		x.settleApplied(j)
 		if !x.outcome.Complete() || x.round.Plan.Partial {
 			return
 		}
@@ -87,6 +88,30 @@ func (x *execution) settleTunnels(j *reconcile.Journal) {
 		maps.DeleteFunc(j.Owned, func(id schema.ID, h reconcile.Handle) bool {
 			return id.Kind == schema.KindTunnel && !exists[h]
 		})
+	}
+}
+
+// settleApplied notes what is as wanted now: by a step, or because there was
+// none to do.
+func (x *execution) settleApplied(j *reconcile.Journal) {
+	if j.Applied == nil {
+		j.Applied = map[schema.ID]string{}
+	}
+	planned := map[schema.ID]bool{}
+	for _, s := range x.round.Plan.Steps {
+		planned[s.ID] = true
+		if x.ended[s.ID] && s.Action == reconcile.Delete {
+			delete(j.Applied, s.ID)
+		}
+	}
+	for _, c := range x.round.Plan.Conflicts {
+		planned[c.ID] = true
+	}
+	whole := !x.round.Plan.Partial && len(x.round.Live.Unknown) == 0
+	for id, o := range x.round.Desired.Objects {
+		if _, host := schema.HostOf(id); host == "" && (x.ended[id] || whole && !planned[id]) {
+			j.Applied[id] = reconcile.Fingerprint(o)
+		}
 	}
 }
 
