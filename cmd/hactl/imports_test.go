@@ -25,9 +25,10 @@ var mayImport = map[string][]string{
 	"reconcile/source":             {"reconcile/source/gitsig"},
 	"reconcile/source/gitsig":      {},
 	"reconcile/loop":               {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/topology"},
+	"reconcile/follow":             {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/loop"},
 	"reconcile/topology":           {"schema", "reconcile"},
 	"reconcile/render":             {"schema", "reconcile", "reconcile/topology"},
-	"reconcile/status":             {"schema", "reconcile", "reconcile/topology", "reconcile/render"},
+	"reconcile/status":             {"schema", "reconcile", "reconcile/follow", "reconcile/topology", "reconcile/render"},
 	"reconcile/enginetest":         {"schema", "reconcile", "reconcile/loop"},
 	"engines/cloudflare":           {"schema", "reconcile"},
 	"engines/cloudflare/cfsim":     {},
@@ -60,6 +61,7 @@ var keepers = map[string][]string{
 	"github.com/spf13/cobra":              {"cmd/hactl"},
 	"github.com/getkin/kin-openapi":       {"engines/cloudflare/wirecheck"},
 	"github.com/rogpeppe/go-internal":     {"cmd/hactl"},
+	"golang.org/x/net/netutil":            {"cmd/hactl"},
 }
 
 // TestImportsFormTheDAG reads what go list knows of every package of ours.

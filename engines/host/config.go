@@ -216,6 +216,44 @@ func validInterface(name string) bool {
 	return name != "" && len(name) <= 15 && name != "." && name != ".." && !strings.ContainsAny(name, "/ \t\n:")
 }
 
+// Same reports whether two configurations ask for the same, whatever revision
+// they are of.
+func (c *Config) Same(o *Config) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	a, b := *c, *o
+	a.Revision, b.Revision = "", ""
+	return a.same(&b)
+}
+
+// Redacted is the configuration without its passwords, for others to see.
+func (c Config) Redacted() Config {
+	c.Routers = slices.Clone(c.Routers)
+	hide := func(p *Parameters) {
+		if p.Password != "" {
+			p.Password = hidden
+		}
+	}
+	for i := range c.Routers {
+		r := &c.Routers[i]
+		hide(&r.Parameters)
+		r.Accept = slices.Clone(r.Accept)
+		for j := range r.Accept {
+			hide(&r.Accept[j])
+		}
+		if r.Staging != nil {
+			s := *r.Staging
+			hide(&s.Next)
+			r.Staging = &s
+		}
+	}
+	return c
+}
+
+// hidden stands for a password. It is longer than one can be.
+const hidden = "(a password)"
+
 // same reports whether two configurations say the same, nil being another.
 func (c *Config) same(o *Config) bool {
 	if c == nil || o == nil {

@@ -27,6 +27,7 @@ type Source interface {
 type Tree struct {
 	Revision string // git: the commit's 40 hex digits; a directory: "dir-" and 12 hex digits over names and bytes
 	Origin   string // what to call it in messages, credential free: https://host/repo@main, or the directory as given
+	Signer   string // who vouches for it, "" where that was not asked
 	FS       fs.FS  // the files; its root is the repository's (git) or the enclosing CUE module's (directory)
 	Dir      string // the spec's folder inside FS, slash separated, "." for the root
 
@@ -150,4 +151,14 @@ func leftOut(p, dir string) bool {
 		}
 		i, rest = end+1, tail
 	}
+}
+
+// Descends is a stand-in.
+func (c *Candidate) Descends(ctx context.Context, from string) (bool, error) {
+	for _, p := range c.Commit.Parents {
+		if p == from {
+			return true, nil
+		}
+	}
+	return false, nil
 }
