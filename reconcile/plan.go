@@ -40,13 +40,27 @@ type Plan struct {
 	Conflicts  []Finding   `json:"conflicts"`
 	Violations []Violation `json:"violations"`
 	Notices    []Finding   `json:"notices"`
-	Summary    Summary     `json:"summary"`
+	// Hosts are other machines that were asked; their agents make their changes
+	// themselves, once they follow.
+	Hosts   []HostPlan `json:"hosts,omitempty"`
+	Summary Summary    `json:"summary"`
 
 	// Objects are all that is wanted; a saved plan holds them, so that it can
 	// be applied without its specification.
 	Objects map[schema.ID]schema.Object `json:"-"`
 	// Policy holds the guard rails that a saved plan is checked against again.
 	Policy schema.Policy `json:"-"`
+}
+
+// HostPlan is what a revision changes on a host that another agent runs.
+type HostPlan struct {
+	Host string `json:"host"`
+	// Revision is what it runs now.
+	Revision string `json:"revision,omitempty"`
+	// Unknown says why nobody knows what it runs; it may run anything.
+	Unknown string    `json:"unknown,omitempty"`
+	Steps   []Step    `json:"steps,omitempty"`
+	Notices []Finding `json:"notices,omitempty"`
 }
 
 // Step is one change to one object.

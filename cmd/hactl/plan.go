@@ -21,15 +21,19 @@ type planFlags struct {
 	spec    specFlags
 	edge    edgeFlags
 	host    hostFlags
+	ask     askFlags
 	targets []string
 	allow   []string
 	output  string
+
+	loaded *schema.Spec // by plan
 }
 
 func (f *planFlags) register(cmd *cobra.Command) {
 	f.spec.register(cmd)
 	f.edge.register(cmd)
 	f.host.register(cmd)
+	f.ask.register(cmd)
 	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "plan only this object, such as pool/tokyo, and what it needs (repeatable)")
 	registerAllow(cmd, &f.allow)
 	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
@@ -104,6 +108,7 @@ func (f *planFlags) plan(ctx context.Context, stderr io.Writer, observer reconci
 	if err != nil {
 		return nil, nil, err
 	}
+	f.loaded = l.spec
 	request := loop.Request{Spec: l.spec, Revision: l.tree.Revision, Targets: targets, Allowed: allowed}
 	if node != nil {
 		request.Host = node.Host
