@@ -38,6 +38,13 @@
 // running `git upload-pack`. ~/.ssh/config and ALL_PROXY are not read for ssh;
 // HTTPS_PROXY and NO_PROXY are, for https.
 //
+// # Signatures
+//
+// Verified is the Trust that wants one: of the commit, or of the annotated tag
+// that the ref is. Package gitsig says what of; the keys are files of this
+// machine. Every object is known by the hash of its bytes, computed here: what
+// a signed commit leads to, all the files of its tree, is what was signed.
+//
 // # Credentials
 //
 // They come from files, callbacks and the SSH agent, are read anew at each
