@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -62,8 +63,9 @@ type Candidate struct {
 	Commit   *Commit // nil for a directory
 	Tag      *Tag    // the annotated tag that led here, or nil; of a tag of a tag, the first
 
-	open func() (*Tree, error)
-	root string // git: the tree object that open reads
+	open     func() (*Tree, error)
+	root     string                                      // git: the tree object that open reads
+	descends func(context.Context, string) (bool, error) // nil for a directory
 }
 
 // Commit is what a commit says about itself, unverified.
@@ -115,6 +117,28 @@ func (c *Candidate) Admit(t Trust) (*Tree, error) {
 	}
 	tree.Signer = signer
 	return tree, nil
+}
+
+// Descends reports if from, a revision as in Tree.Revision, is this candidate's
+// own or among its ancestors: if it is not, taking this candidate would go back,
+// or to another history. An empty from is among everybody's ancestors, and a
+// directory has no history, so that its candidates descend from everything.
+//
+// A parent is known at once. For anything older the history since from is
+// fetched, without files where the server can leave them out; true then rests
+// on the hashes of the commits in between, false partly on the server's word.
+// If the history cannot be had, is incomplete or too long to tell, there is an
+// error, of the kinds that Fetch has, and the answer means nothing.
+func (c *Candidate) Descends(ctx context.Context, from string) (bool, error) {
+	switch {
+	case c.descends == nil, from == "", from == c.Revision:
+		return true, nil
+	case c.Commit != nil && slices.Contains(c.Commit.Parents, from):
+		return true, nil
+	case !fullSHA.MatchString(from): // a directory's: the source was another
+		return false, nil
+	}
+	return c.descends(ctx, strings.ToLower(from))
 }
 
 type refuseAll struct{}

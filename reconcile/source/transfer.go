@@ -216,6 +216,9 @@ func (g *GitRemote) candidate(objects *memory.Storage, t target, known string) (
 		c.Commit.Parents = append(c.Commit.Parents, p.String())
 	}
 	c.root = commit.TreeHash.String()
+	c.descends = func(ctx context.Context, from string) (bool, error) {
+		return g.descends(ctx, c, from)
+	}
 	c.open = func() (*Tree, error) {
 		files, err := readTree(objects, commit.TreeHash, g.dir, g.lim)
 		if err != nil {

@@ -26,7 +26,8 @@ const (
 //
 // A commit's signature covers its tree, and so every file, by their hashes; it
 // says nothing of the place the commit is found at. Whoever can push may
-// therefore move a branch to any signed commit, an older one among them. A tag's signature covers its name
+// therefore move a branch to any signed commit, an older one among them: what
+// guards against that is Candidate.Descends. A tag's signature covers its name
 // too, which must be that of the ref: v1 cannot be shown again as v2.
 //
 // The keys are judged at the time of the check, see package gitsig: a signer who
