@@ -54,6 +54,7 @@ var keepers = map[string][]string{
 	"cuelang.org/go":                      {"schema/load", "schema/emit"},
 	"github.com/prometheus":               {"reconcile/status"},
 	"github.com/go-git":                   {"reconcile/source"},
+	"github.com/ProtonMail/go-crypto":     {"reconcile/source/gitsig"},
 	"github.com/cloudflare/cloudflare-go": {"engines/cloudflare"},
 	"github.com/vishvananda/netlink":      {"engines/host", "engines/host/agent"},
 	"github.com/google/nftables":          {"engines/host"},
