@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"reconcile":                    {"schema"},
 	"reconcile/source":             {"reconcile/source/gitsig"},
 	"reconcile/source/gitsig":      {},
+	"reconcile/forge":              {},
 	"reconcile/loop":               {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/topology"},
 	"reconcile/topology":           {"schema", "reconcile"},
 	"reconcile/render":             {"schema", "reconcile", "reconcile/topology"},
