@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"reconcile/source/gitsig":      {},
 	"reconcile/forge":              {},
 	"reconcile/loop":               {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/topology"},
+	"reconcile/notify":             {"schema"},
 	"reconcile/topology":           {"schema", "reconcile"},
 	"reconcile/render":             {"schema", "reconcile", "reconcile/topology"},
 	"reconcile/status":             {"schema", "reconcile", "reconcile/topology", "reconcile/render"},
