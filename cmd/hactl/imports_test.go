@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"schema":                       {},
 	"schema/load":                  {"schema"},
 	"schema/emit":                  {"schema"},
+	"schema/seal":                  {},
 	"schema/keepalived":            {"schema"},
 	"reconcile":                    {"schema"},
 	"reconcile/source":             {"reconcile/source/gitsig"},
@@ -53,6 +54,7 @@ var testsMayImport = map[string][]string{
 // that its types stop there.
 var keepers = map[string][]string{
 	"cuelang.org/go":                      {"schema/load", "schema/emit"},
+	"filippo.io/age":                      {"schema/seal"},
 	"github.com/prometheus":               {"reconcile/status"},
 	"github.com/go-git":                   {"reconcile/source"},
 	"github.com/cloudflare/cloudflare-go": {"engines/cloudflare"},
