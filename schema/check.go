@@ -79,6 +79,7 @@ func (s *Spec) Validate() []Problem {
 	c.pools()
 	c.loadBalancers()
 	c.dnsRecords()
+	c.notifications()
 	c.planLimits()
 	return SortProblems(c.problems)
 }

@@ -34,6 +34,7 @@ type Spec struct {
 	LoadBalancers        map[string]LoadBalancer        `json:"loadBalancers,omitempty"`
 	PrivateLoadBalancers map[string]PrivateLoadBalancer `json:"privateLoadBalancers,omitempty"`
 	DNSRecords           map[string]DNSRecord           `json:"dnsRecords,omitempty"`
+	Notifications        map[string]Notification        `json:"notifications,omitempty"`
 
 	// Positions maps paths such as "pools.tokyo.origins.a.weight" to where
 	// the user wrote them. Paths that are absent are found by their parents.

@@ -20,12 +20,15 @@ var mayImport = map[string][]string{
 	"schema":                       {},
 	"schema/load":                  {"schema"},
 	"schema/emit":                  {"schema"},
+	"schema/seal":                  {},
 	"schema/keepalived":            {"schema"},
 	"reconcile":                    {"schema"},
 	"reconcile/source":             {"reconcile/source/gitsig"},
 	"reconcile/source/gitsig":      {},
+	"reconcile/forge":              {},
 	"reconcile/loop":               {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/topology"},
 	"reconcile/follow":             {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/loop"},
+	"reconcile/notify":             {"schema"},
 	"reconcile/topology":           {"schema", "reconcile"},
 	"reconcile/render":             {"schema", "reconcile", "reconcile/topology"},
 	"reconcile/status":             {"schema", "reconcile", "reconcile/follow", "reconcile/topology", "reconcile/render"},
@@ -52,6 +55,7 @@ var testsMayImport = map[string][]string{
 // that its types stop there.
 var keepers = map[string][]string{
 	"cuelang.org/go":                      {"schema/load", "schema/emit"},
+	"filippo.io/age":                      {"schema/seal"},
 	"github.com/prometheus":               {"reconcile/status"},
 	"github.com/go-git":                   {"reconcile/source"},
 	"github.com/ProtonMail/go-crypto":     {"reconcile/source/gitsig"},

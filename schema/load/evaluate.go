@@ -41,6 +41,7 @@ var collections = map[string]struct{ key, value string }{
 	"loadBalancers":        {"#Hostname", "#LoadBalancer"},
 	"privateLoadBalancers": {"#ShortName", "#PrivateLoadBalancer"},
 	"dnsRecords":           {"#ShortName", "#DNSRecord"},
+	"notifications":        {"#Name", "#Notification"},
 }
 
 // scalars are the other fields.
