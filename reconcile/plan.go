@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hactl/hactl/schema"
 )
@@ -115,7 +116,8 @@ func (p *Plan) MarkDrift(d Desired, applied map[schema.ID]string) {
 		s := &p.Steps[i]
 		was, known := applied[s.ID]
 		if s.Action == Delete {
-			s.Drift = len(applied) > 0 && !known // It was never asked for.
+			// It was never asked for; a second object is our own doing.
+			s.Drift = len(applied) > 0 && !known && !strings.Contains(s.ID.Name, "#")
 		} else {
 			s.Drift = known && was == Fingerprint(d.Objects[s.ID])
 		}
@@ -219,6 +221,7 @@ func (p *Plan) Follows(fresh *Plan) error {
 		if p.Partial { // What a part needs may not be all that the whole needs.
 			want.Needs = slices.DeleteFunc(slices.Clone(want.Needs), func(n schema.ID) bool { return !slices.Contains(s.Needs, n) })
 		}
+		want.Drift = s.Drift // What is said of it, not what it does.
 		a, err1 := json.Marshal(s)
 		b, err2 := json.Marshal(want)
 		if err := errors.Join(err1, err2); err != nil {

@@ -91,26 +91,31 @@ func (x *execution) settleTunnels(j *reconcile.Journal) {
 	}
 }
 
-// settleApplied notes what is as wanted now: by a step, or because there was
-// none to do.
+// settleApplied notes what is as wanted now: by a step, or because it was found
+// to be.
 func (x *execution) settleApplied(j *reconcile.Journal) {
 	if j.Applied == nil {
 		j.Applied = map[schema.ID]string{}
 	}
-	planned := map[schema.ID]bool{}
 	for _, s := range x.round.Plan.Steps {
-		planned[s.ID] = true
 		if x.ended[s.ID] && s.Action == reconcile.Delete {
 			delete(j.Applied, s.ID)
 		}
 	}
-	for _, c := range x.round.Plan.Conflicts {
-		planned[c.ID] = true
+	note := func(id schema.ID) {
+		if _, host := schema.HostOf(id); host == "" {
+			j.Applied[id] = reconcile.Fingerprint(x.round.Desired.Objects[id])
+		}
 	}
-	whole := !x.round.Plan.Partial && len(x.round.Live.Unknown) == 0
-	for id, o := range x.round.Desired.Objects {
-		if _, host := schema.HostOf(id); host == "" && (x.ended[id] || whole && !planned[id]) {
-			j.Applied[id] = reconcile.Fingerprint(o)
+	for id := range x.round.Desired.Objects {
+		if x.ended[id] {
+			note(id)
+		}
+	}
+	for _, e := range x.round.Live.Entries {
+		id := e.Object.ID()
+		if o := x.round.Desired.Objects[id]; o != nil && e.Owned && len(reconcile.Compare(e.Object, o)) == 0 {
+			note(id)
 		}
 	}
 }

@@ -152,7 +152,7 @@ func step(b *strings.Builder, s reconcile.Step, style Style) {
 		b.WriteString(style.paint(dim, "  ("+clean(s.Reason)+")"))
 	}
 	if s.Drift {
-		b.WriteString(style.paint(dim, "  (drift: it was as wanted, and was changed since)"))
+		b.WriteString(style.paint(dim, "  (drift)"))
 	}
 	b.WriteString("\n")
 	for _, f := range s.Fields {
