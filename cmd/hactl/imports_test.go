@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"reconcile":                    {"schema"},
 	"reconcile/source":             {"reconcile/source/gitsig"},
 	"reconcile/source/gitsig":      {},
+	"reconcile/audit":              {"reconcile", "schema"},
 	"reconcile/forge":              {},
 	"reconcile/loop":               {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/topology"},
 	"reconcile/follow":             {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/loop"},

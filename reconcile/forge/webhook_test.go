@@ -76,6 +76,7 @@ func (h *hook) send(body io.Reader, header ...string) *httptest.ResponseRecorder
 func TestDeliveriesOfEveryForge(t *testing.T) {
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	old := strconv.FormatInt(time.Now().Add(-6*time.Minute).Unix(), 10)
+	early := strconv.FormatInt(time.Now().Add(6*time.Minute).Unix(), 10)
 	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(signing, "whsec_"))
 	signed := func(at, body string) string {
 		return "v1," + base64.StdEncoding.EncodeToString(sum(string(key), "msg_1."+at+"."+body))
@@ -99,6 +100,7 @@ func TestDeliveriesOfEveryForge(t *testing.T) {
 		"github, SHA-1 only":             {secret, toMain, []string{"X-Hub-Signature", "sha1=0000"}, 401, forge.Refused, ""},
 		"github, no prefix":              {secret, toMain, []string{"X-Hub-Signature-256", hexSum(secret, toMain)}, 401, forge.Refused, ""},
 		"gitea":                          {secret, toMain, []string{"X-Gitea-Signature", hexSum(secret, toMain), "X-Hub-Signature-256", "sha256=" + hexSum(secret, toMain), "X-Gitea-Event", "push"}, 202, forge.Triggered, "gitea"},
+		"gitea, short":                   {secret, toMain, []string{"X-Gitea-Signature", "abcd"}, 401, forge.Refused, ""},
 		"gitea, malformed":               {secret, toMain, []string{"X-Gitea-Signature", "zz"}, 401, forge.Refused, ""},
 		"forgejo":                        {secret, toMain, []string{"X-Forgejo-Signature", hexSum(secret, toMain), "X-Forgejo-Event", "push"}, 202, forge.Triggered, "forgejo"},
 		"forgejo, not rescued":           {secret, toMain, []string{"X-Forgejo-Signature", hexSum("other", toMain), "X-Gitea-Signature", hexSum(secret, toMain)}, 401, forge.Refused, "forgejo"},
@@ -108,6 +110,7 @@ func TestDeliveriesOfEveryForge(t *testing.T) {
 		"gitlab, signed":                 {signing, toMain, []string{"Webhook-Id", "msg_1", "Webhook-Timestamp", now, "Webhook-Signature", signed(now, toMain), "X-Gitlab-Event", "Push Hook", "X-Gitlab-Token", "of another kind"}, 202, forge.Triggered, "gitlab"},
 		"gitlab, one of two signatures":  {signing, toMain, []string{"Webhook-Id", "msg_1", "Webhook-Timestamp", now, "Webhook-Signature", signed(now, "x") + " v1a,zz " + signed(now, toMain)}, 202, forge.Triggered, "gitlab"},
 		"gitlab, signed long ago":        {signing, toMain, []string{"Webhook-Id", "msg_1", "Webhook-Timestamp", old, "Webhook-Signature", signed(old, toMain)}, 401, forge.Refused, ""},
+		"gitlab, signed by a fast clock": {signing, toMain, []string{"Webhook-Id", "msg_1", "Webhook-Timestamp", early, "Webhook-Signature", signed(early, toMain)}, 401, forge.Refused, ""},
 		"gitlab, signed with another id": {signing, toMain, []string{"Webhook-Id", "msg_2", "Webhook-Timestamp", now, "Webhook-Signature", signed(now, toMain)}, 401, forge.Refused, "gitlab"},
 		"gitlab, signed, no v1":          {signing, toMain, []string{"Webhook-Id", "msg_1", "Webhook-Timestamp", now, "Webhook-Signature", "v1a,zz"}, 401, forge.Refused, ""},
 		"gitlab, a key that is none":     {"whsec_!", toMain, []string{"Webhook-Id", "msg_1", "Webhook-Timestamp", now, "Webhook-Signature", signed(now, toMain)}, 401, forge.Refused, ""},
@@ -193,9 +196,22 @@ func TestALargeBodyIsNotRead(t *testing.T) {
 	if w := h.send(body, "X-Gitlab-Token", "wrong"); w.Code != 401 || body.read > 0 {
 		t.Errorf("%d after %d bytes", w.Code, body.read)
 	}
+	announced := &endless{}
+	r := httptest.NewRequest(http.MethodPost, "/hook", announced)
+	r.ContentLength = 2 << 20
+	r.Header.Set("X-Gitlab-Token", secret)
+	w := httptest.NewRecorder()
+	if h.ServeHTTP(w, r); w.Code != 413 || announced.read > 0 {
+		t.Errorf("announced: %d after %d bytes", w.Code, announced.read)
+	}
 	// What is within the limit may be longer than what is kept of it.
 	long := `{"ref":"refs/heads/other","x":"` + strings.Repeat("y", 900<<10) + `"}`
 	if w := h.send(strings.NewReader(long), "X-Hub-Signature-256", "sha256="+hexSum(secret, long)); w.Code != 202 || h.triggers != 0 {
+		t.Errorf("%d, %d triggers", w.Code, h.triggers)
+	}
+	// A ref too far behind is not seen, and the push is taken for one of ours.
+	long = `{"x":"` + strings.Repeat("y", 300<<10) + `","ref":"refs/heads/other"}`
+	if w := h.send(strings.NewReader(long), "X-Gitlab-Token", secret); w.Code != 202 || h.triggers != 1 {
 		t.Errorf("%d, %d triggers", w.Code, h.triggers)
 	}
 }

@@ -46,7 +46,8 @@ type subject struct {
 	mixed bool // it stands for several
 }
 
-// add returns whether the message is to be sent now.
+// add returns whether the message is to be sent now. What due has to say at that
+// time comes first: it forgets what was told a window ago.
 func (b *bundler) add(now time.Time, m Message) bool {
 	key := [2]string{m.Kind, m.Subject}
 	s := b.subjects[key]
@@ -59,7 +60,7 @@ func (b *bundler) add(now time.Time, m Message) bool {
 		b.subjects[key] = &subject{began: now, told: 1, at: now, last: m, mixed: mixed}
 		return true
 	}
-	if s.last.Text == m.Text && s.last.Subject == m.Subject && (s.held > 0 || now.Sub(s.at) < b.window) {
+	if s.last.Text == m.Text && s.last.Subject == m.Subject {
 		return false
 	}
 	s.last = m
