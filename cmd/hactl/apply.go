@@ -16,6 +16,7 @@ import (
 
 	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/audit"
 	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/reconcile/render"
 	"github.com/hactl/hactl/schema"
@@ -94,13 +95,21 @@ func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	progress := &render.Progress{W: stderr, Terminal: isTerminal(stderr), Style: style(cmd, stderr)}
 	defer progress.Close()
+	state, err := f.edge.stateDir()
+	if err != nil {
+		return err
+	}
+	record, observer, err := applyAudit(state, stderr, progress)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = record.Close() }()
 	var lp *loop.Loop
 	var round *loop.Round
-	var err error
 	if len(args) == 1 {
-		lp, round, err = f.saved(ctx, args[0], progress)
+		lp, round, err = f.saved(ctx, args[0], observer)
 	} else {
-		lp, round, err = f.plan(ctx, stderr, progress)
+		lp, round, err = f.plan(ctx, stderr, observer)
 	}
 	if err != nil {
 		return err
@@ -125,7 +134,7 @@ func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 			return err
 		}
 	}
-	outcome, err := lp.Execute(ctx, round, grace)
+	outcome, err := audited{Edge: lp, log: record, run: audit.Run{Origin: audit.FromApply, Who: localUser()}}.Execute(ctx, round, grace)
 	progress.Close()
 	switch f.output {
 	case "json":

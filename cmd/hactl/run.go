@@ -18,8 +18,10 @@ import (
 	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/engines/host/agent"
 	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/audit"
 	"github.com/hactl/hactl/reconcile/follow"
 	"github.com/hactl/hactl/reconcile/source"
+	"github.com/hactl/hactl/schema"
 )
 
 func newRun() *cobra.Command {
@@ -60,6 +62,7 @@ type runner struct {
 	host   hostFlags
 	listen listenFlags
 	trust  trustFlags
+	forge  forgeFlags
 	poll   time.Duration
 	resync time.Duration
 	allow  []string
@@ -83,6 +86,7 @@ func (r *runner) register(cmd *cobra.Command) {
 	r.host.register(cmd)
 	r.listen.register(cmd)
 	r.trust.register(cmd)
+	r.forge.register(cmd)
 	registerAllow(cmd, &r.allow)
 	cmd.Flags().DurationVar(&r.poll, "poll", time.Minute, "how often to look for a change of a repository, give or take a tenth")
 	cmd.Flags().DurationVar(&r.resync, "resync", 5*time.Minute, "how often to look for drift, at the edge and on this host")
@@ -113,7 +117,7 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 	if r.source, err = r.spec.source(); err != nil {
 		return err
 	}
-	trust, err := r.trust.trust()
+	trust, err := r.trust.trust(r.source)
 	if err != nil {
 		return err
 	}
@@ -127,10 +131,13 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 	r.began = time.Now()
 	r.events = newEvents(r)
 	events := r.events
+	if events.record, err = openAudit(state, r.host.name, func(err error) { r.log.Error("the record of changes", "err", err) }); err != nil {
+		return err
+	}
 	o := follow.Options{
 		Source: r.source, Trust: trust, Evaluate: r.evaluator(), Store: follow.File(state + "/last-good.json"),
 		Pause: follow.Pause(state + "/suspended.json"), Allowed: allowed, Poll: r.poll, Build: host.Build(),
-		Observe: events.follow, Accepted: func(g *follow.Good) { r.keeper.Want(g) },
+		Observe: events.follow, Accepted: r.accepted,
 	}
 	if r.host.name != noHost {
 		r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true, OnEvent: events.engine})
@@ -143,14 +150,39 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 	r.edges = &edges{flags: &r.edge, observe: events.step}
 	r.follower = follow.New(o)
 	r.keeper = follow.NewKeeper(follow.KeeperOptions{
-		Edge: r.edges.of, Leader: &leaders{host: r.hostName, dir: r.host.dir(), none: r.host.name == noHost},
+		Edge: r.audited, Leader: &leaders{host: r.hostName, dir: r.host.dir(), none: r.host.name == noHost},
 		Confirm:   func(ctx context.Context) error { return r.follower.Look(ctx, follow.Look{}) },
 		Suspended: func() *follow.Suspension { return r.follower.State().Suspended },
 		Changes:   events.leadership, Resync: r.resync, Allowed: allowed, Observe: events.follow,
 	})
+	if events.statuses, err = r.forge.outbox(r.spec.repo, r.log); err != nil {
+		return err
+	}
+	webhook, err := r.forge.webhook(r.listen.address != "", r.spec.repo, r.spec.ref, r.follower.Trigger, r.log)
+	if err != nil {
+		return err
+	}
 	r.serving = newServing(r)
+	if webhook != nil {
+		r.serving.server.Webhook = webhook
+	}
 	events.metrics = r.serving.metrics
 	return nil
+}
+
+// audited is the edge of a specification, with a record of what is done there.
+func (r *runner) audited(spec *schema.Spec) (follow.Edge, error) {
+	edge, err := r.edges.of(spec)
+	if err != nil {
+		return nil, err
+	}
+	return audited{Edge: edge, log: r.events.record, run: audit.Run{Origin: audit.FromRun, Who: r.follower.State().Signer}}, nil
+}
+
+// accepted hears of every revision that runs.
+func (r *runner) accepted(g *follow.Good) {
+	r.events.notifier.Configure(g.Spec.Notifications)
+	r.keeper.Want(g)
 }
 
 // hostName is this machine in the specification that runs, "" before one does.
@@ -189,6 +221,9 @@ func (r *runner) run(cmd *cobra.Command) error {
 	wg.Go(func() { r.follower.Run(working) })
 	wg.Go(func() { r.keeper.Run(working) })
 	wg.Go(func() { r.watchDrift(working) })
+	telling, stopTelling := context.WithCancel(ctx)
+	defer stopTelling()
+	told := r.events.start(telling)
 	if err := r.serving.start(working, &wg); err != nil {
 		// What runs is more than what shows it: but a flag is wrong, and the
 		// time to say so is the start.
@@ -199,6 +234,7 @@ func (r *runner) run(cmd *cobra.Command) error {
 		}
 		return err
 	}
+	defer func() { stopTelling(); <-told }() // what has happened is told, to the end
 	for asked := 0; ; {
 		select {
 		case <-look:
@@ -207,7 +243,7 @@ func (r *runner) run(cmd *cobra.Command) error {
 			if asked > 0 {
 				continue
 			}
-			if ended, err := r.renew(ctx, func() { stopWorking(); wg.Wait(); cancel() }, over); ended {
+			if ended, err := r.renew(ctx, func() { stopWorking(); wg.Wait(); stopTelling(); <-told; cancel() }, over); ended {
 				return err
 			} else if err != nil {
 				r.log.Error("upgrade", "err", err)
