@@ -112,8 +112,14 @@ func (k Keys) verifyOpenPGP(payload []byte, armoured string, now time.Time) (Sig
 	if !slices.Contains(goodHashes, sig.Hash) {
 		return Signer{}, refuse(ErrBad, "its OpenPGP signature by %s is over a hash that is not accepted (%v): have gpg use SHA256 or more (digest-algo)", id, sig.Hash)
 	}
-	// One id is one key, but for collisions of 64 bits and keys given twice: the
-	// last complaint is as good as another.
+	// One id is one key, but for collisions of 64 bits and keys given twice: any
+	// copy will do, as one may have been renewed, unless one is revoked. The last
+	// complaint is as good as another.
+	for _, key := range keys {
+		if err := checkRevoked(key, id); err != nil {
+			return Signer{}, err
+		}
+	}
 	for _, key := range keys {
 		if err = checkPGPKey(key, id); err != nil {
 			continue
@@ -162,13 +168,17 @@ func pgpSignature(armoured string) ([]byte, *packet.Signature, error) {
 	return raw, sig, nil
 }
 
-// checkPGPKey refuses what the library would let pass: a key revoked for a reason
-// that leaves older signatures good, of which the age is the signer's word.
-func checkPGPKey(key openpgp.Key, id string) error {
+// checkRevoked refuses what the library would let pass: a key revoked for a
+// reason that leaves older signatures good, of which the age is the signer's word.
+func checkRevoked(key openpgp.Key, id string) error {
 	if len(key.Revocations) > 0 || len(key.Entity.Revocations) > 0 {
 		return refuse(ErrNotValid, "the OpenPGP key %s of %s is revoked", id, pgpName(key.Entity))
 	}
-	// What Verify would call an unknown key.
+	return nil
+}
+
+// checkPGPKey refuses what the library would call an unknown key, or let pass.
+func checkPGPKey(key openpgp.Key, id string) error {
 	if s := key.SelfSignature; s == nil || !s.FlagsValid || !s.FlagSign {
 		return refuse(ErrNotValid, "the OpenPGP key %s of %s is not for signing", id, pgpName(key.Entity))
 	}

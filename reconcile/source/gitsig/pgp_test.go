@@ -173,6 +173,10 @@ func TestOpenPGPKeysEnd(t *testing.T) {
 	wantKind(t, err, ErrNotValid, "is revoked", "ended@example.com")
 	_, err = pgpKeys(t, g.export(ended)).Verify(payload, sig, time.Date(2025, 4, 1, 0, 0, 0, 0, time.UTC))
 	wantKind(t, err, ErrNotValid, "is revoked") // from the beginning
+	for _, k := range []Keys{Join(before, pgpKeys(t, g.export(ended))), Join(pgpKeys(t, g.export(ended)), before)} {
+		_, err = k.Verify(payload, sig, now)
+		wantKind(t, err, ErrNotValid, "is revoked") // an older copy does not bring it back
+	}
 
 	owner := g.key("20250101", "Owner <owner@example.com>", "ed25519", "cert", "never")
 	g.run("20250102", nil, "--quick-add-key", owner, "ed25519", "sign", "2025-06-01")
