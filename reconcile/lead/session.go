@@ -107,25 +107,34 @@ func (s *session) within(ctx context.Context, most time.Duration) (context.Conte
 }
 
 // renew tells if the lease is lost; that etcd does not answer for a while is no
-// loss yet.
+// loss yet. A request that is not answered in time is followed by another at
+// once: it goes to the next endpoint, where waiting for the next tick, with a
+// look in between, could find the same dead one each time.
 func (s *session) renew(ctx context.Context, most time.Duration) error {
-	req, cancel := s.within(ctx, most)
-	defer cancel()
-	sent := time.Now()
-	res, err := s.client.KeepAliveOnce(req, s.lease)
-	switch {
-	case err == nil:
-		s.own.sent, s.own.good = sent, s.good(res.TTL)
-		if s.held.Load() != nil {
-			t := s.own
-			s.held.Store(&t)
+	for {
+		sent := time.Now()
+		req, cancel := s.within(ctx, most)
+		res, err := s.client.KeepAliveOnce(req, s.lease)
+		unanswered := req.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			s.own.sent, s.own.good = sent, s.good(res.TTL)
+			if s.held.Load() != nil {
+				t := s.own
+				s.held.Store(&t)
+			}
+			return nil
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			return errors.New("etcd has ended the lease")
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case s.own.left(time.Now()) <= 0:
+			return fmt.Errorf("the lease has ended without an answer of etcd: %w", err)
+		case !unanswered: // it was refused: the next tick will do
+			return nil
 		}
-	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		return errors.New("etcd has ended the lease")
-	case s.own.left(time.Now()) <= 0:
-		return fmt.Errorf("the lease has ended without an answer of etcd: %w", err)
 	}
-	return nil
 }
 
 // look finds out who leads. Our key can be gone before the lease is, if somebody
