@@ -43,7 +43,9 @@
 // Verified is the Trust that wants one: of the commit, or of the annotated tag
 // that the ref is. Package gitsig says what of; the keys are files of this
 // machine. Every object is known by the hash of its bytes, computed here: what
-// a signed commit leads to, all the files of its tree, is what was signed.
+// a signed commit leads to, all the files of its tree, is what was signed. The
+// hash is SHA-1 with Git's detection of collisions, by which bytes that were made
+// to collide go by another name, and are not found.
 //
 // # Credentials
 //
