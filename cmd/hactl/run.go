@@ -63,6 +63,7 @@ type runner struct {
 	listen listenFlags
 	trust  trustFlags
 	forge  forgeFlags
+	etcd   etcdFlags
 	poll   time.Duration
 	resync time.Duration
 	allow  []string
@@ -76,6 +77,7 @@ type runner struct {
 	follower *follow.Follower
 	keeper   *follow.Keeper
 	edges    *edges
+	leaders  *leaders
 	serving  *serving
 	events   *events
 }
@@ -87,6 +89,7 @@ func (r *runner) register(cmd *cobra.Command) {
 	r.listen.register(cmd)
 	r.trust.register(cmd)
 	r.forge.register(cmd)
+	r.etcd.register(cmd)
 	registerAllow(cmd, &r.allow)
 	cmd.Flags().DurationVar(&r.poll, "poll", time.Minute, "how often to look for a change of a repository, give or take a tenth")
 	cmd.Flags().DurationVar(&r.resync, "resync", 5*time.Minute, "how often to look for drift, at the edge and on this host")
@@ -136,7 +139,7 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 	}
 	o := follow.Options{
 		Source: r.source, Trust: trust, Evaluate: r.evaluator(), Store: follow.File(state + "/last-good.json"),
-		Pause: follow.Pause(state + "/suspended.json"), Allowed: allowed, Poll: r.poll, Build: host.Build(),
+		Pause: follow.Pause(state + "/suspended.json"), Allowed: allowed, Strict: len(r.trust.signers) > 0, Poll: r.poll, Build: host.Build(),
 		Observe: events.follow, Accepted: r.accepted,
 	}
 	if r.host.name != noHost {
@@ -148,9 +151,10 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 		o.Poll, o.Changes = 0, dir.Watch(ctx) // before the first look
 	}
 	r.edges = &edges{flags: &r.edge, observe: events.step}
+	r.leaders = &leaders{host: r.hostName, dir: r.host.dir(), none: r.host.name == noHost, flags: &r.etcd, log: r.log, changes: events.leadership}
 	r.follower = follow.New(o)
 	r.keeper = follow.NewKeeper(follow.KeeperOptions{
-		Edge: r.audited, Leader: &leaders{host: r.hostName, dir: r.host.dir(), none: r.host.name == noHost},
+		Edge: r.audited, Leader: r.leaders,
 		Confirm:   func(ctx context.Context) error { return r.follower.Look(ctx, follow.Look{}) },
 		Suspended: func() *follow.Suspension { return r.follower.State().Suspended },
 		Changes:   events.leadership, Resync: r.resync, Allowed: allowed, Observe: events.follow,
@@ -219,7 +223,7 @@ func (r *runner) run(cmd *cobra.Command) error {
 		go func() { over <- r.agent.Run(ctx) }()
 	}
 	wg.Go(func() { r.follower.Run(working) })
-	wg.Go(func() { r.keeper.Run(working) })
+	wg.Go(func() { r.keeper.Run(working); r.leaders.resign() })
 	wg.Go(func() { r.watchDrift(working) })
 	telling, stopTelling := context.WithCancel(ctx)
 	defer stopTelling()

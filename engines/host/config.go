@@ -205,7 +205,7 @@ func (r *Router) validate() error {
 			return fmt.Errorf("route %v: interface %q: not a name", rt.Prefix, rt.Interface)
 		}
 	}
-	c := r.machineConfig(placeholder(r.ipv6()))
+	c := r.MachineConfig(placeholder(r.ipv6()))
 	if r.Source.IsValid() {
 		c.Source = r.Source
 	}
@@ -276,8 +276,8 @@ func placeholder(v6 bool) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-// machineConfig translates for the pure machine.
-func (r *Router) machineConfig(source netip.Addr) vrrp.Config {
+// MachineConfig translates for the pure machine; source is the router's own address.
+func (r *Router) MachineConfig(source netip.Addr) vrrp.Config {
 	c := vrrp.Config{
 		Shared: r.shared(), Priority: r.Priority, Source: source, Excluded: bare(r.Excluded),
 		NoPreempt: r.NoPreempt, PreemptDelay: r.PreemptDelay, StartupDelay: r.StartupDelay,

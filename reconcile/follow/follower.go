@@ -27,6 +27,9 @@ type Host interface {
 type Options struct {
 	Source source.Source
 	Trust  source.Trust
+	// Strict wants every revision to descend from the one that runs, as where
+	// signatures count: whoever can push could show any signed commit otherwise.
+	Strict bool
 	// Evaluate loads and validates. A *load.Invalid is the specification's
 	// fault; any other error may not come again.
 	Evaluate func(context.Context, *source.Tree) (*schema.Spec, error)
@@ -285,7 +288,7 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 		return nil
 	}
 	if good != nil && good.Revision != c.Revision && !slices.Contains(allowed, reconcile.RuleRewind) {
-		if err := rewound(ctx, c, good); err != nil {
+		if err := rewound(ctx, c, good, f.o.Strict); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -452,22 +455,21 @@ func (f *Follower) pause(s *Suspension) error {
 	return nil
 }
 
-// rewound says why a candidate is older than what runs; nil if it is not. A
-// commit with a later date is taken for newer, whatever its history: to give it
-// one, somebody had to make it, and to sign it where that is asked. One that is
-// no later has to descend from what runs, as after a clock was set back.
-func rewound(ctx context.Context, c *source.Candidate, good *Good) error {
-	if c.Commit == nil || good.Committed.IsZero() || c.Commit.Committer.When.After(good.Committed) {
+// rewound says why a candidate is older than what runs; nil if it is not. Unless
+// strict, a commit with a later date is taken for newer, whatever its history:
+// who can push decides. One that is no later has to descend from what runs, as
+// after a clock was set back.
+func rewound(ctx context.Context, c *source.Candidate, good *Good, strict bool) error {
+	if c.Commit == nil || good.Committed.IsZero() || !strict && c.Commit.Committer.When.After(good.Committed) {
 		return nil
 	}
 	descends, err := c.Descends(ctx, good.Revision)
+	dates := fmt.Sprintf("it is dated %s, and %s, which runs, %s", c.Commit.Committer.When.Format(time.RFC3339), short(good.Revision), good.Committed.Format(time.RFC3339))
 	switch {
 	case err != nil:
-		return fmt.Errorf("it is dated %s and %s, which runs, %s; whether it is a successor cannot be seen: %w",
-			c.Commit.Committer.When.Format(time.RFC3339), short(good.Revision), good.Committed.Format(time.RFC3339), err)
+		return fmt.Errorf("%s; whether it is a successor cannot be seen: %w", dates, err)
 	case !descends:
-		return fmt.Errorf("it is dated %s, not after %s, which runs, of %s, and is no successor of it: revert by a new commit, or allow it once with hactl sync --allow rewind",
-			c.Commit.Committer.When.Format(time.RFC3339), short(good.Revision), good.Committed.Format(time.RFC3339))
+		return fmt.Errorf("%s; it is no successor of that: revert by a new commit, or allow it once with hactl sync --allow rewind", dates)
 	}
 	return nil
 }

@@ -20,10 +20,13 @@ type Edge interface {
 	Execute(ctx context.Context, round *loop.Round, grace time.Duration) (loop.Outcome, error)
 }
 
-// Leader tells who may write to the edge. An answer holds for the moment it is
-// given: it is asked for again right before each write.
+// Leader tells who may write to the edge.
 type Leader interface {
+	// Lead is cheap: it may go by what this host knows.
 	Lead(ctx context.Context, spec *schema.Spec) Leadership
+	// Confirm is asked right before each write, and goes to whoever decides: an
+	// error says that the leadership l of this host has ended, or may have.
+	Confirm(ctx context.Context, spec *schema.Spec, l Leadership) error
 }
 
 // KeeperOptions are what a Keeper works with.
@@ -212,12 +215,7 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		k.stalled, k.stalledOf, k.backoff = map[schema.ID]bool{}, good.Revision, 0
 	}
 	k.wait("", nil)
-	permitted := reconcile.WithPermit(ctx, func(ctx context.Context) error {
-		if now := k.o.Leader.Lead(ctx, good.Spec); !now.Mine || now.Term != lead.Term {
-			return fmt.Errorf("this host no longer leads (%s)", now.Leader)
-		}
-		return nil
-	})
+	permitted := reconcile.WithPermit(ctx, func(ctx context.Context) error { return k.o.Leader.Confirm(ctx, good.Spec, lead) })
 	var allowed []reconcile.Rule
 	if force != nil {
 		allowed = force.allowed
