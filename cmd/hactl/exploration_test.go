@@ -83,6 +83,8 @@ type day struct {
 	wrote    map[string]int
 	foreign  map[string]string
 	log      []string
+	forced   bool      // the branch was pointed back since all was calm
+	applied  int       // newest revision that the edge has been as, by index
 	bare     time.Time // since when a host that could be Active is there, and none is
 }
 
@@ -101,6 +103,7 @@ type dayHost struct {
 	changes  chan struct{}
 	done     chan struct{}
 	cut      bool // from Git
+	newest   int  // revision that its engine has had, by index
 }
 
 func newDay(t *testing.T, seed uint64) *day {
@@ -155,6 +158,7 @@ func (d *day) play(length time.Duration) {
 		d.calm()
 		time.Sleep(quietBound)
 		d.converged()
+		d.setForced(false)
 		checked++
 	}
 	stop()
@@ -179,6 +183,7 @@ func (d *day) something() {
 		d.note("push %s, which is wrong", short(d.repo.head()))
 	case 4:
 		d.repo.forceBack(d.rng)
+		d.setForced(true)
 		d.note("force-push %s", short(d.repo.head()))
 	case 5:
 		h.setCut(!h.isCut())
@@ -238,8 +243,10 @@ func (d *day) calm() {
 	}
 	// What all members have to agree on changes when all can learn of it: one
 	// that cannot for longer than activationDelay is left behind.
-	d.vrid = 50 + d.rng.IntN(2)
-	d.repo.push(d.t, d.spec())
+	if d.isForced() || d.repo.isWrong(d.repo.head()) || d.rng.IntN(2) == 0 {
+		d.vrid = 50 + d.rng.IntN(2)
+		d.repo.push(d.t, d.spec())
+	}
 	d.note("calm, with %s", short(d.repo.head()))
 }
 
@@ -307,12 +314,35 @@ func (d *day) watch(ctx context.Context) {
 			return
 		}
 		for _, h := range d.men {
-			if c := h.node.Config(); c != nil && d.repo.isWrong(c.Revision) {
+			c := h.node.Config()
+			if c != nil && d.repo.isWrong(c.Revision) {
 				d.t.Errorf("seed %d: %s runs %s, which is wrong", d.seed, h.name, c.Revision)
 				return
 			}
+			if c == nil {
+				continue
+			}
+			if at := d.repo.index(c.Revision); at < h.newest {
+				d.t.Errorf("seed %d, after %s: %s went back to %s", d.seed, time.Since(d.began), h.name, c.Revision)
+				return
+			} else if at > h.newest {
+				h.newest = at
+			}
 		}
 	}
+}
+
+// edgeIs notes that a host has applied a revision: none older than before,
+// unless the branch was pointed back meanwhile. A host that has not seen what
+// came after what it runs cannot know better then.
+func (d *day) edgeIs(h *dayHost, revision string) {
+	at := d.repo.index(revision)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at < d.applied && !d.forced {
+		d.t.Errorf("seed %d, after %s: %s took the edge back to %s\n%s", d.seed, time.Since(d.began), h.name, revision, strings.Join(d.log[max(0, len(d.log)-40):], "\n"))
+	}
+	d.applied = at
 }
 
 // somebodyCould tells whether a host runs the Virtual Router and is not in
@@ -388,10 +418,16 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 			w.d.t.Errorf("seed %d: %s writes to the edge and does not lead", w.d.seed, w.h.name)
 		}
 	}
+	if w.h != nil { // And back.
+		defer time.Sleep(w.d.latency())
+	}
 	answer := httptest.NewRecorder()
 	w.d.sim.ServeHTTP(answer, r)
 	return answer.Result(), nil
 }
+
+// latency of an answer of the API.
+func (d *day) latency() time.Duration { return time.Duration(20+rand.IntN(300)) * time.Millisecond }
 
 func (d *day) writes() (n int) {
 	d.mu.Lock()
@@ -400,6 +436,18 @@ func (d *day) writes() (n int) {
 		n += w
 	}
 	return n
+}
+
+func (d *day) setForced(is bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forced = is
+}
+
+func (d *day) isForced() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.forced
 }
 
 func (d *day) setAPI(down bool) {
@@ -513,6 +561,9 @@ func (h *dayHost) start() {
 		Suspended: func() *follow.Suspension { return follower.State().Suspended },
 		Changes:   changes, Resync: dayResync,
 		Observe: func(e follow.Event) {
+			if e.Kind == follow.EventApplied {
+				h.d.edgeIs(h, e.Revision)
+			}
 			h.d.note("%s: %s %s %s %v", h.name, e.Kind, short(e.Revision), e.Text, e.Err)
 		},
 	})
@@ -663,6 +714,12 @@ func (r *repository) head() string {
 	return r.tip.sha
 }
 
+func (r *repository) index(sha string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.IndexFunc(r.commits, func(c *commit) bool { return c.sha == sha })
+}
+
 func (r *repository) isWrong(sha string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -696,6 +753,9 @@ func (r *remote) Fetch(_ context.Context, known string) (*source.Candidate, erro
 		return nil, source.ErrUnchanged
 	}
 	c := source.Candidate{Revision: tip.sha, Origin: "memory", Commit: &source.Commit{Committer: source.Identity{When: tip.when}}}
+	if tip.parent != nil {
+		c.Commit.Parents = []string{tip.parent.sha}
+	}
 	return source.Made(c, fstest.MapFS{}, func(_ context.Context, from string) (bool, error) {
 		for at := tip; at != nil; at = at.parent {
 			if at.sha == from {

@@ -57,10 +57,12 @@ type Follower struct {
 
 	looking sync.Mutex // one look at a time
 	// Of who holds looking:
-	known    string // revision with a verdict that stands
-	waiting  *Good  // known, and good but for this host
-	rejudge  time.Time
-	lastText string // of the refusal reported last
+	known      string // revision with a verdict that stands
+	waiting    *Good  // known, and good but for this host
+	waitingFor *source.Candidate
+	rejudge    time.Time
+	lastText   string // of the refusal reported last
+	gap        bool   // see Refusal
 
 	mu    sync.Mutex
 	good  *Good
@@ -235,7 +237,7 @@ func (f *Follower) Look(ctx context.Context, l Look) error {
 	}
 	now := time.Now()
 	if l.Anew || !f.rejudge.IsZero() && !now.Before(f.rejudge) {
-		f.known, f.waiting, f.rejudge = "", nil, time.Time{}
+		f.known, f.waiting, f.waitingFor, f.rejudge = "", nil, nil, time.Time{}
 	}
 	candidate, err := f.o.Source.Fetch(ctx, f.known)
 	if ctx.Err() != nil {
@@ -251,7 +253,7 @@ func (f *Follower) Look(ctx context.Context, l Look) error {
 	}
 	// The verdict stands; but for what this host makes of it.
 	if f.waiting != nil {
-		return f.settle(f.waiting)
+		return f.settle(f.waiting, f.waitingFor)
 	}
 	good := f.Good()
 	if r := f.State().Refused; r != nil {
@@ -280,7 +282,7 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 	good := f.Good()
 	if good != nil && good.Revision == c.Revision && good.Build == f.o.Build {
 		// What runs already; perhaps again, after something that was refused.
-		f.known = c.Revision
+		f.known, f.gap = c.Revision, false
 		f.clear()
 		if f.o.Host != nil {
 			return f.o.Host.Run(good)
@@ -292,7 +294,7 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return f.refuse(c.Revision, Rewound, err.Error())
+			return f.refuse(c, Rewound, err.Error())
 		}
 	}
 	tree, err := c.Admit(f.o.Trust)
@@ -304,7 +306,7 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 		} else {
 			f.known = c.Revision
 		}
-		return f.refuse(c.Revision, reason, err.Error())
+		return f.refuse(c, reason, err.Error())
 	}
 	spec, err := f.o.Evaluate(ctx, tree)
 	if ctx.Err() != nil {
@@ -316,20 +318,20 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 		if !errors.As(err, &invalid) {
 			f.rejudge = time.Now().Add(rejudgeAfter)
 		}
-		return f.refuse(c.Revision, Invalid, err.Error())
+		return f.refuse(c, Invalid, err.Error())
 	}
 	var before *schema.Spec
 	if good != nil {
 		before = good.Spec
 	}
 	if found := Rails(before, spec, allowed); len(found) > 0 {
-		return f.refuse(c.Revision, Guarded, Describe(found))
+		return f.refuse(c, Guarded, Describe(found))
 	}
 	next := &Good{Revision: c.Revision, Origin: f.o.Source.Origin(), Signer: tree.Signer, Accepted: time.Now(), Build: f.o.Build, Spec: spec}
 	if c.Commit != nil {
 		next.Committed = c.Commit.Committer.When
 	}
-	return f.settle(next)
+	return f.settle(next, c)
 }
 
 // Describe lists violations, a line each.
@@ -346,14 +348,14 @@ func Describe(violations []reconcile.Violation) string {
 }
 
 // settle runs g, unless this host cannot: then it waits for that to change.
-func (f *Follower) settle(g *Good) error {
+func (f *Follower) settle(g *Good, c *source.Candidate) error {
 	if f.o.Host != nil {
 		if err := f.o.Host.Run(g); err != nil {
-			f.waiting = g
-			return f.refuse(g.Revision, Unfit, err.Error())
+			f.waiting, f.waitingFor = g, c
+			return f.refuse(c, Unfit, err.Error())
 		}
 	}
-	f.waiting = nil
+	f.waiting, f.waitingFor, f.gap = nil, nil, false
 	f.clear()
 	f.keep(g)
 	f.runs(g, false)
@@ -382,9 +384,13 @@ func (f *Follower) keep(g *Good) {
 }
 
 // refuse notes a refusal; it is told once for as long as it says the same.
-func (f *Follower) refuse(revision string, reason Reason, message string) error {
-	r := Refusal{Revision: revision, Reason: reason, Message: message, At: time.Now()}
-	text := revision + string(reason) + message
+func (f *Follower) refuse(c *source.Candidate, reason Reason, message string) error {
+	r := Refusal{Revision: c.Revision, Reason: reason, Message: message, At: time.Now()}
+	if good := f.Good(); good != nil && c.Commit != nil && reason != Rewound && c.Revision != good.Revision {
+		f.gap = f.gap || !slices.Contains(c.Commit.Parents, good.Revision)
+	}
+	r.Gap = f.gap
+	text := c.Revision + string(reason) + message
 	if text == f.lastText {
 		if former := f.State().Refused; former != nil {
 			return &RefusedError{*former}
@@ -392,7 +398,7 @@ func (f *Follower) refuse(revision string, reason Reason, message string) error 
 	}
 	f.lastText = text
 	f.change(func(s *State) { s.Refused = &r })
-	f.tell(Event{Kind: EventRefused, Revision: revision, Reason: reason, Text: message})
+	f.tell(Event{Kind: EventRefused, Revision: c.Revision, Reason: reason, Text: message})
 	return &RefusedError{r}
 }
 

@@ -194,9 +194,9 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		return min(leaderPoll, max(time.Until(s.Until), time.Second))
 	}
 	if k.term != lead.Term {
-		if err := k.o.Confirm(ctx); err != nil && !isVerdict(err) {
+		if err := k.o.Confirm(ctx); force == nil && !newest(err) {
 			if ctx.Err() == nil {
-				k.wait("leads, and has to read the specification first: "+err.Error(), force)
+				k.wait("another host may have applied a newer revision than "+short(good.Revision)+", and this one has to see it first (hactl sync goes on without): "+err.Error(), nil)
 			}
 			return minBackoff
 		}
@@ -227,10 +227,11 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 	return min(leaderPoll, max(time.Until(k.next), 0))
 }
 
-// isVerdict tells that the source was read, and that what is there does not run.
-func isVerdict(err error) bool {
+// newest tells by what a look at the source said whether what runs here can be
+// the newest revision that any host has run.
+func newest(err error) bool {
 	var refused *RefusedError
-	return errors.As(err, &refused)
+	return err == nil || errors.As(err, &refused) && !refused.Gap
 }
 
 // apply plans and executes until nothing is left that could be done now.

@@ -25,6 +25,9 @@ type Refusal struct {
 	Reason   Reason    `json:"reason"`
 	Message  string    `json:"message"` // may have several lines
 	At       time.Time `json:"at"`
+	// Gap: it does not follow what runs here, or something before it did not, so
+	// that another host may run what came between.
+	Gap bool `json:"gap,omitempty"`
 }
 
 // Fetching is how it goes with the source.
