@@ -25,6 +25,10 @@
 //     wants now, and what is wanted before it becomes Backup. A Supervisor that
 //     sees a steady engine crash starts the next one at once and has it resume
 //     state.json instead, which is shorter than an Active_Down_Interval.
+//   - As a unit of a service manager (NOTIFY_SOCKET) it is not the agent's to
+//     start or end (Supervisor.External). It says when it is ready, that its
+//     loop answers, and which process is the main one after an upgrade; after a
+//     crash it judges by itself whether to resume (life.go).
 //   - Client.Upgrade: the new binary starts beside the old process, opens its
 //     sockets, and takes the snapshots of the machines (handover.go). Lock and
 //     listener are inherited. A binary that does not get ready changes nothing.

@@ -14,9 +14,11 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hactl/hactl/engines/host/systemd"
 	"github.com/hactl/hactl/engines/vrrp"
 )
 
@@ -66,15 +68,24 @@ func RunEngine() int {
 	p, err := startProcess(os.Getenv(envEngine), log)
 	if err != nil {
 		log.Error("start", "err", err)
+		status := 1
 		if errors.Is(err, errBusy) {
-			return ExitBusy
+			status = ExitBusy
 		}
-		return 1
+		if manager := systemd.FromEnvironment(); manager.Present() {
+			_ = manager.Tell(systemd.Status(err.Error()))
+			time.Sleep(startPause)
+		}
+		return status
 	}
 	return p.wait()
 }
 
 var errBusy = errors.New("another engine has it")
+
+// startPause is how long an engine that is a unit takes over failing to start:
+// the manager tries again at once, and for ever.
+const startPause = time.Second
 
 type process struct {
 	control *control
@@ -90,7 +101,7 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	for _, name := range []string{envEngine, envHandover, envGuard, envResume, envReady} {
 		_ = os.Unsetenv(name)
 	}
-	c := &control{log: log, pumped: make(chan struct{})}
+	c := &control{log: log, pumped: make(chan struct{}), live: live{manager: systemd.FromEnvironment()}}
 	var from *predecessor
 	var err error
 	if inherited {
@@ -101,6 +112,12 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.live.manager.Present() && !inherited {
+		var former life
+		if former, resume = c.live.succeed(c.lock); resume {
+			c.lastSign = former.alive
+		}
+	}
 	e, err := newEngine(dir)
 	if err != nil {
 		return nil, err
@@ -108,6 +125,10 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	c.engine = e
 	if resume {
 		c.resume = readState(dir, log)
+		log.Info("go on where a process that crashed was", "routers", len(c.resume))
+	}
+	if !inherited {
+		_ = os.Remove(filepath.Join(dir, stateFile)) // it is the former process's
 	}
 	go e.run(!normal)
 	if from != nil {
@@ -116,6 +137,12 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 		}
 	}
 	go c.serve()
+	if c.live.manager.Present() {
+		if from == nil { // else it was told before
+			_ = c.live.manager.Tell(systemd.Ready)
+		}
+		go c.live.beat(e)
+	}
 	if ready {
 		_ = os.NewFile(3, "ready").Close()
 	}
@@ -245,6 +272,7 @@ func (p *process) wait() int {
 		select {
 		case <-signals:
 			p.log.Info("terminating", "now", now)
+			_ = p.control.live.manager.Tell(systemd.Stopping)
 			at := now
 			go p.control.engine.call(func() { p.control.engine.shutdown(at) })
 			now = true
@@ -261,6 +289,10 @@ func (p *process) wait() int {
 			return 1
 		}
 		return 0 // everything is the successor's
+	}
+	if live := &p.control.live; live.manager.Present() {
+		_ = live.manager.Tell(systemd.Stopping)
+		live.forget()
 	}
 	for _, name := range []string{socketFile, addressesFile, stateFile} {
 		_ = os.Remove(filepath.Join(p.dir, name))

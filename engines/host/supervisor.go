@@ -43,6 +43,9 @@ type Supervisor struct {
 	Upgrade bool
 	// Normal asks for ordinary scheduling and memory.
 	Normal bool
+	// External says that somebody else starts and ends the engine, such as a
+	// service manager: Run waits for one, and Stop leaves it running.
+	External bool
 
 	steady time.Duration // steadyAfter, but for tests
 
@@ -72,7 +75,8 @@ const (
 	minBackoff  = 100 * time.Millisecond
 	maxBackoff  = 10 * time.Second
 	steadyAfter = 10 * time.Second // a process this old begins the backoff anew
-	maxMisses   = 100              // sockets without an answer before that is taken for a failure
+	awaitPeriod = 10 * time.Millisecond
+	maxMisses   = 100 // sockets without an answer before that is taken for a failure
 )
 
 // detached keeps the child out of our session and process group: signals of
@@ -80,7 +84,8 @@ const (
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // Run attaches or starts until ctx ends, which leaves the engine running, or
-// until Stop has ended it. It is an error if no engine ever started.
+// until Stop has ended it. It is an error if no engine ever started, unless it
+// is an external one.
 func (s *Supervisor) Run(ctx context.Context) error {
 	s.begin()
 	log := s.log()
@@ -92,6 +97,11 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	for ctx.Err() == nil && !s.ending() {
 		started := false
 		client, err := Dial(ctx, s.Dir)
+		if err != nil && s.External {
+			s.await(ctx, misses == 0)
+			misses++
+			continue
+		}
 		if err != nil {
 			started = true
 			client, err = s.start(ctx, crashed && backoff == 0)
@@ -105,11 +115,17 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil, s.ending():
 			continue
-		case !attended && !started && misses < maxMisses && !errors.Is(err, context.DeadlineExceeded):
+		case !s.External && !attended && !started && misses < maxMisses && !errors.Is(err, context.DeadlineExceeded):
 			misses++ // The socket of a process that is just going.
 		case errors.Is(err, errUpgraded):
 			log.Info("engine upgraded")
 			continue
+		case s.External:
+			if attended {
+				log.Warn("engine lost", "err", err)
+				misses = 0
+			}
+			pause = awaitPeriod
 		case attended && time.Since(s.born) > steady:
 			log.Warn("engine lost", "err", err)
 			crashed, backoff, misses = true, 0, 0
@@ -128,6 +144,18 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// await is a pause before an external engine is looked for again.
+func (s *Supervisor) await(ctx context.Context, first bool) {
+	if first {
+		s.log().Warn("no engine runs, and another one is waited for", "dir", s.Dir)
+	}
+	select {
+	case <-time.After(awaitPeriod):
+	case <-s.halt:
+	case <-ctx.Done():
+	}
 }
 
 // LockAgent claims a runtime directory for one agent, and fails while another
@@ -240,7 +268,10 @@ func (s *Supervisor) attend(ctx context.Context, client *Client) (answered bool,
 		s.client = nil
 		s.mu.Unlock()
 	}()
-	if s.ending() { // before there was a client to tell
+	var halt <-chan struct{}
+	if s.External {
+		halt = s.halt
+	} else if s.ending() { // before there was a client to tell
 		if err := client.Shutdown(ctx, false); err != nil {
 			return true, err
 		}
@@ -315,6 +346,8 @@ func (s *Supervisor) attend(ctx context.Context, client *Client) (answered bool,
 			}
 		case <-client.Done():
 			return true, errEnded
+		case <-halt:
+			return true, nil
 		case <-ctx.Done():
 			return true, nil
 		}
@@ -470,7 +503,7 @@ func (s *Supervisor) Client() *Client {
 }
 
 // Stop makes the engine let go of everything, make before break unless now, and
-// Run return once it has. It waits for neither.
+// Run return once it has. It waits for neither. An external engine goes on.
 func (s *Supervisor) Stop(ctx context.Context, now bool) error {
 	s.begin()
 	s.mu.Lock()
@@ -479,7 +512,7 @@ func (s *Supervisor) Stop(ctx context.Context, now bool) error {
 	}
 	client := s.client
 	s.mu.Unlock()
-	if client == nil {
+	if client == nil || s.External {
 		return nil // Run sees to it
 	}
 	if err := client.Shutdown(ctx, now); err != nil && !errors.Is(err, errEnded) {

@@ -19,6 +19,9 @@ type Options struct {
 	Upgrade bool
 	// Normal asks for ordinary scheduling and memory of the engine.
 	Normal bool
+	// External leaves starting and ending the engine to somebody else, such as a
+	// service manager.
+	External bool
 }
 
 // Agent supervises an engine and does for it what takes time. Use New.
@@ -42,7 +45,7 @@ type Agent struct {
 func New(o Options) *Agent {
 	a := &Agent{log: o.Log, told: make(chan struct{}, 1), results: map[string]host.Result{}}
 	a.supervisor = &host.Supervisor{
-		Dir: o.Dir, Log: o.Log, Upgrade: o.Upgrade, Normal: o.Normal,
+		Dir: o.Dir, Log: o.Log, Upgrade: o.Upgrade, Normal: o.Normal, External: o.External,
 		OnEvent: a.hear, OnConfig: a.follow, OnAttach: a.attach,
 	}
 	a.checks = newChecks(a.found)
@@ -78,7 +81,8 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // Stop makes the engine let go of everything, make before break, and Run return;
-// with now it waits neither for another router to take over nor for hooks.
+// with now it waits neither for another router to take over nor for hooks. An
+// external engine goes on.
 func (a *Agent) Stop(ctx context.Context, now bool) error {
 	if now {
 		a.endHooks()
