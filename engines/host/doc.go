@@ -15,7 +15,8 @@
 // on <runtime directory>/engine.sock (0600), by which a Supervisor tells it what
 // is wanted (control.go, message.go, client.go). Losing the agent is no reason
 // to stop: the next one attaches. A lock on engine.lock keeps a second engine
-// out; ExitBusy says so.
+// out; ExitBusy says so. Where the agent is not root, it lends the engine its
+// capabilities and lets nothing else inherit them (privilege.go).
 //
 //   - SIGTERM, Client.Shutdown: priority 0, the addresses stay until the next
 //     Active router is heard, then go; the process exits. A second SIGTERM

@@ -71,6 +71,7 @@ func (c *control) upgrade(path string) error {
 		cmd.Env = append(cmd.Env, envGuard+"=1")
 	}
 	cmd.SysProcAttr = detached()
+	cmd.SysProcAttr.AmbientCaps = lent()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start successor: %w", err)
 	}

@@ -214,6 +214,7 @@ func (s *Supervisor) start(ctx context.Context, resume bool) (*Client, error) {
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.SysProcAttr = detached()
+	cmd.SysProcAttr.AmbientCaps = lent()
 	err = cmd.Start()
 	_ = w.Close()
 	if err != nil {
