@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/engines/host/agent"
+	"github.com/hactl/hactl/engines/host/systemd"
 	"github.com/hactl/hactl/reconcile/source"
 	"github.com/hactl/hactl/schema"
 )
@@ -47,6 +47,7 @@ timers exact on a busy host.`,
 	}
 	r.spec.register(cmd)
 	r.host.register(cmd)
+	cmd.Flags().BoolVar(&r.external, "external-engine", false, "wait for an engine that somebody else starts and ends, such as hactl-engine.service")
 	cmd.Flags().DurationVar(&r.poll, "poll", time.Minute, "how often to look for a change of a repository")
 	return cmd
 }
@@ -56,6 +57,8 @@ type runner struct {
 	spec specFlags
 	host hostFlags
 	poll time.Duration
+
+	external bool // the engine is a unit of its own
 
 	log    *slog.Logger
 	agent  *agent.Agent
@@ -94,7 +97,8 @@ func (r *runner) run(cmd *cobra.Command) error {
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
 	changes := r.changes(reading) // before the first look
-	r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true})
+	r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true, External: r.external})
+	manager := systemd.FromEnvironment()
 
 	first, err := r.first(reading, stderr, end)
 	if err != nil || !first {
@@ -103,8 +107,12 @@ func (r *runner) run(cmd *cobra.Command) error {
 	over := make(chan error, 1)
 	go func() { over <- r.agent.Run(ctx) }()
 	go r.follow(reading, stderr, changes, look)
+	_ = manager.Tell(systemd.Ready)
+	alive := manager.Ticks()
 	for asked := 0; ; {
 		select {
+		case <-alive:
+			manager.Beat()
 		case <-renew:
 			if asked == 0 {
 				if ended, err := r.renew(ctx, cancel, over); ended {
@@ -116,6 +124,7 @@ func (r *runner) run(cmd *cobra.Command) error {
 		case <-end:
 			stopReading()
 			asked++
+			_ = manager.Tell(systemd.Stopping)
 			r.log.Info("terminating", "now", asked > 1)
 			go func() {
 				limited, done := context.WithTimeout(ctx, stopLimit)
@@ -303,5 +312,5 @@ func (r *runner) renew(ctx context.Context, cancel func(), over <-chan error) (e
 	<-over // hooks that run end before
 	// Until the next one has them in hand, these must not end it.
 	signal.Ignore(unix.SIGHUP, unix.SIGUSR2)
-	return true, syscall.Exec(path, os.Args, os.Environ())
+	return true, host.Exec(path, os.Args, os.Environ())
 }
