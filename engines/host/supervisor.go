@@ -39,7 +39,8 @@ type Supervisor struct {
 	// Executable is what to start; empty means /proc/self/exe, with main
 	// calling IsEngine and RunEngine.
 	Executable string
-	// Upgrade replaces an engine of another build by Executable.
+	// Upgrade replaces the engine that is found first by Executable, if it is of
+	// another build.
 	Upgrade bool
 	// Normal asks for ordinary scheduling and memory.
 	Normal bool
@@ -368,8 +369,14 @@ func (s *Supervisor) upgrade(ctx context.Context, client *Client) error {
 		return nil
 	}
 	status, err := client.Status(ctx)
-	if err != nil || status.Build == build {
+	if err != nil {
 		return err
+	}
+	// Once: an engine that becomes another later on, or does not become what we
+	// are, is as who installs a next build wants it.
+	s.Upgrade = false
+	if status.Build == build {
+		return nil
 	}
 	path := s.Executable
 	if path == "" {
@@ -380,7 +387,6 @@ func (s *Supervisor) upgrade(ctx context.Context, client *Client) error {
 	}
 	s.log().Info("upgrade the engine", "from", status.Build, "to", build)
 	if err := client.Upgrade(ctx, path); err != nil {
-		s.Upgrade = false // once is enough to see that it does not work
 		s.log().Error("the engine goes on as it is", "err", err)
 		return nil
 	}

@@ -15,7 +15,8 @@ import (
 type Options struct {
 	Dir string // runtime directory, as /run/hactl
 	Log *slog.Logger
-	// Upgrade replaces an engine of another build by this one's.
+	// Upgrade replaces the engine that is found first by this build, if it is of
+	// another.
 	Upgrade bool
 	// Normal asks for ordinary scheduling and memory of the engine.
 	Normal bool
