@@ -239,13 +239,16 @@ func TestAnExternalEngineIsAwaitedAndLeft(t *testing.T) {
 	over := make(chan error, 1)
 	go func() { over <- s.Run(context.Background()) }()
 	during(t, 50*time.Millisecond, "it waits", func() bool { return len(over) == 0 })
+	active := func(a *node) {
+		t.Helper()
+		<-attached // and then it is told
+		eventually(t, 15*time.Second, "it is Active", func() bool { r := a.status().Router("web"); return r != nil && r.State == "active" })
+	}
 	a := l.start(ns, nil)
-	<-attached
-	a.waitState("active")
+	active(a)
 	a.kill()
 	a.launch()
-	<-attached
-	a.waitState("active")
+	active(a)
 	if err := s.Stop(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}

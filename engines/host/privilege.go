@@ -15,7 +15,8 @@ import (
 // keeps them permitted, so that it can lend them, and has nothing inherit them.
 
 // lent are the capabilities that an engine is given by who starts it, as far
-// as it has them itself: root's processes have all.
+// as it has them itself: root's processes have all, and those of a unit inherit
+// them, so that its filter need not allow capset(2).
 func lent() []uintptr {
 	if os.Geteuid() == 0 {
 		return nil
@@ -26,7 +27,8 @@ func lent() []uintptr {
 	}
 	var caps []uintptr
 	for _, c := range []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_IPC_LOCK, unix.CAP_SYS_NICE} {
-		if data[c/32].Permitted&(1<<(c%32)) != 0 {
+		inherited, _ := unix.PrctlRetInt(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, c, 0, 0)
+		if data[c/32].Permitted&(1<<(c%32)) != 0 && inherited != 1 {
 			caps = append(caps, c)
 		}
 	}
