@@ -99,6 +99,7 @@ func (r *runner) run(cmd *cobra.Command) error {
 	changes := r.changes(reading) // before the first look
 	r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true, External: r.external})
 	manager := systemd.FromEnvironment()
+	manager.Beat() // the first look may take its time
 
 	first, err := r.first(reading, stderr, end)
 	if err != nil || !first {
