@@ -43,7 +43,7 @@ func TestOnlyTheEngineHasCapabilities(t *testing.T) {
 	s.run("mv", filepath.Join(home, "copy"), filepath.Join(home, "hactl"))
 	seen := filepath.Join(home, "seen")
 	a := s.newAgent("lb01", strings.Replace(runSpec, `"192.168.0.40/24"]`, `"192.168.0.40/24"], checks: ["caps"]`, 1)+
-		fmt.Sprintf("checks: caps: {type: \"exec\", command: [\"/bin/cp\", \"/proc/self/status\", %q], interval: \"1s\"}\n", seen))
+		fmt.Sprintf("checks: caps: {type: \"exec\", command: [\"/bin/cp\", \"-f\", \"/proc/self/status\", %q], interval: \"1s\"}\n", seen))
 	s.run("chown", "-R", "nobody", home)
 	a.cmd = exec.Command("ip", "netns", "exec", s.ns("lb01"), "setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups",
 		"--inh-caps", "+net_admin,+net_raw", "--ambient-caps", "+net_admin,+net_raw", s.program(), "run", "-C", a.spec)

@@ -1,0 +1,503 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hactl/hactl/engines/host"
+)
+
+func newInstall() *cobra.Command {
+	i := &installer{}
+	var credentials []string
+	cmd := &cobra.Command{
+		Use:   "install [flags] [-- FLAGS OF RUN]",
+		Short: "Install or upgrade this binary as systemd units of this host",
+		Long: `install copies this binary, makes the user hactl, writes two units and starts
+them: hactl-engine.service is the VRRP engine, the only one with capabilities
+(CAP_NET_ADMIN, CAP_NET_RAW); hactl.service is hactl run with the flags after --.
+Both are sandboxed. Put changes into drop-ins (systemctl edit).
+
+Run it again to upgrade or to change flags: what is as wanted stays, and an
+engine that runs goes on in the new binary without a transition. Other settings
+of its unit take effect when it is started next.
+
+The password of a Virtual Router and the like are credentials: --credential
+vrrp=/etc/hactl/vrrp.password goes with password: credential: "vrrp" in the
+specification, and the file need be nobody's but root's. A flag of run that
+names the file of a credential reads the credential. The one that is called
+` + cloudflareCredential + ` is the API token for Cloudflare.`,
+		Example: `  hactl install --credential vrrp=/etc/hactl/vrrp.password -- -C /etc/hactl
+  hactl install --credential git=/root/git.token -- --repo https://git.example.com/edge --token-file /root/git.token`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			i.out = cmd.OutOrStdout()
+			if n := cmd.ArgsLenAtDash(); n > 0 || n < 0 && len(args) > 0 {
+				return fmt.Errorf("%s: flags of run come after --", args[0])
+			}
+			i.run = args
+			for _, c := range credentials {
+				parsed, err := parseCredential(c)
+				if err != nil {
+					return err
+				}
+				i.credentials = append(i.credentials, parsed)
+			}
+			return i.install(cmd.Context())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&i.bin, "bin", "/usr/local/bin/hactl", "where the binary goes")
+	flags.StringArrayVar(&credentials, "credential", nil, "NAME=FILE, a secret that systemd passes on; repeatable")
+	flags.BoolVar(&i.realtime, "realtime", true, "exact timers on a busy host: real-time scheduling and locked memory for the engine")
+	flags.StringVar(&i.root, "root", "", "write below this directory, as for an image, and start nothing")
+	flags.BoolVar(&i.dryRun, "dry-run", false, "say what would be written and done")
+	flags.BoolVar(&i.remove, "uninstall", false, "hand over, stop, and remove the units; the binary, the user and the state stay")
+	return cmd
+}
+
+// installer is one run of hactl install.
+type installer struct {
+	installation
+	root           string
+	dryRun, remove bool
+	out            io.Writer
+}
+
+const (
+	unitDir  = "/etc/systemd/system"
+	usersDir = "/etc/sysusers.d"
+)
+
+// step is one thing to do: write content or remove path, or run a command, or
+// have the engine go on in the new binary.
+type step struct {
+	path    string
+	content []byte // nil: remove
+	link    string // in place of content
+	mode    os.FileMode
+	command []string
+	upgrade bool
+}
+
+func (s step) String() string {
+	switch {
+	case s.upgrade:
+		return "upgrade the engine in place"
+	case len(s.command) > 0:
+		return "run " + strings.Join(s.command, " ")
+	case s.link != "":
+		return "link " + s.path
+	case s.content == nil:
+		return "remove " + s.path
+	}
+	return "write " + s.path
+}
+
+// present is how this host is before.
+type present struct {
+	user, sysusers bool
+	engine, agent  unitState
+	answers        bool // an engine does
+}
+
+type unitState struct {
+	active, enabled, stale bool
+	pid                    int
+}
+
+func (i *installer) install(ctx context.Context) error {
+	if err := i.validate(); err != nil {
+		return err
+	}
+	var now present
+	if i.root == "" {
+		if os.Geteuid() != 0 && !i.dryRun {
+			return errors.New("only root can install: use sudo, or --dry-run, or --root DIR")
+		}
+		var err error
+		if now, err = i.look(ctx); err != nil {
+			return err
+		}
+	}
+	plan := i.planRemoval
+	if !i.remove {
+		plan = i.plan
+	}
+	steps, err := plan(now)
+	if err != nil {
+		return err
+	}
+	if len(steps) == 0 {
+		fmt.Fprintln(i.out, "nothing to do")
+		return nil
+	}
+	for _, s := range steps {
+		fmt.Fprintln(i.out, s)
+		if i.dryRun {
+			if len(s.content) > 0 && s.path != i.bin {
+				for line := range strings.Lines(string(s.content)) {
+					fmt.Fprintln(i.out, strings.TrimRight("    "+line, " \n"))
+				}
+			}
+			continue
+		}
+		if err := i.do(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validate refuses what would make units that do not work, or that show secrets.
+func (i *installer) validate() error {
+	if !filepath.IsAbs(i.bin) || filepath.Clean(i.bin) != i.bin || hidden(i.bin) || !plain.MatchString(i.bin) {
+		return fmt.Errorf("--bin %s: want an absolute path that the units see: not below /home, /root, /run/user or /tmp", i.bin)
+	}
+	for n, c := range i.credentials {
+		if slices.ContainsFunc(i.credentials[:n], func(o credential) bool { return o.name == c.name }) {
+			return fmt.Errorf("--credential %s: given twice", c.name)
+		}
+		if info, err := os.Stat(c.path); i.root == "" && !i.dryRun && err != nil {
+			return fmt.Errorf("--credential %s: %w", c.name, err)
+		} else if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
+			return fmt.Errorf("--credential %s: everybody can read %s: chmod 600", c.name, c.path)
+		}
+	}
+	if i.remove {
+		if len(i.run) > 0 {
+			return errors.New("--uninstall takes no flags of run")
+		}
+		return nil
+	}
+	for _, a := range i.run {
+		if strings.ContainsFunc(a, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return fmt.Errorf("%q: no control characters", a)
+		}
+		if err := showsSecret(a); err != nil {
+			return err
+		}
+	}
+	cmd := newRun()
+	if err := cmd.ParseFlags(i.run); err != nil {
+		return fmt.Errorf("flags of run: %w", err)
+	}
+	if rest := cmd.Flags().Args(); len(rest) > 0 {
+		return fmt.Errorf("flags of run: %s is none", rest[0])
+	}
+	for name, why := range map[string]string{
+		"runtime": "the units have " + runtimeDir, "external-engine": "the unit has it already",
+	} {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("flags of run: --%s: %s", name, why)
+		}
+	}
+	dir, repo := cmd.Flags().Changed("dir"), cmd.Flags().Changed("repo")
+	if dir == repo {
+		return errors.New("say after -- where the specification is: either -C DIR or --repo URL")
+	}
+	for _, name := range []string{"ref", "path"} {
+		if dir && cmd.Flags().Changed(name) {
+			return fmt.Errorf("flags of run: --%s goes with --repo", name)
+		}
+	}
+	for _, name := range []string{"dir", "token-file", "ssh-key", "known-hosts", "ca-file", "state"} {
+		f := cmd.Flags().Lookup(name)
+		if f == nil || !f.Changed {
+			continue
+		}
+		path := f.Value.String()
+		switch {
+		case slices.ContainsFunc(i.credentials, func(c credential) bool { return c.path == path }):
+		case !filepath.IsAbs(path):
+			return fmt.Errorf("flags of run: --%s %s: a unit needs an absolute path", name, path)
+		case hidden(path):
+			return fmt.Errorf("flags of run: --%s %s: the unit does not see /home, /root, /run/user and /tmp: put it elsewhere, as in /etc/hactl, or make a secret a --credential", name, path)
+		}
+	}
+	return nil
+}
+
+// hidden reports whether the sandbox hides a path.
+func hidden(path string) bool {
+	path = filepath.Clean(path)
+	for _, dir := range []string{"/home", "/root", "/run/user", "/tmp", "/var/tmp"} {
+		if path == dir || strings.HasPrefix(path, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// showsSecret refuses an argument that has a password in a URL: every user of
+// the host can read what is in a unit and in the arguments of a process.
+func showsSecret(argument string) error {
+	value := argument
+	if strings.HasPrefix(argument, "-") {
+		_, value, _ = strings.Cut(argument, "=")
+	}
+	u, err := url.Parse(value)
+	if err != nil {
+		if strings.Contains(value, "://") && strings.Contains(value, "@") {
+			return errors.New("flags of run: this is no URL, and may hold a secret")
+		}
+		return nil
+	}
+	if _, password := u.User.Password(); password || u.User != nil && (u.Scheme == "http" || u.Scheme == "https") {
+		return fmt.Errorf("flags of run: the URL of %s has a secret in it, which everybody on this host could read: use --token-file with a --credential", u.Host)
+	}
+	return nil
+}
+
+// look asks what there is.
+func (i *installer) look(ctx context.Context) (present, error) {
+	var p present
+	_, err := user.Lookup(userName)
+	p.user = err == nil
+	_, err = exec.LookPath("systemd-sysusers")
+	p.sysusers = err == nil
+	if _, err := exec.LookPath("systemctl"); err != nil {
+		if i.dryRun {
+			return p, nil
+		}
+		return p, errors.New("there is no systemctl here: --root DIR writes the units elsewhere")
+	}
+	for name, state := range map[string]*unitState{engineName: &p.engine, agentName: &p.agent} {
+		out, err := exec.CommandContext(ctx, "systemctl", "show", "-p", "ActiveState,UnitFileState,NeedDaemonReload,MainPID", name).Output()
+		if err != nil {
+			if i.dryRun {
+				return p, nil
+			}
+			return p, fmt.Errorf("systemd does not answer: %w", withOutput(err))
+		}
+		for line := range strings.Lines(string(out)) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch key {
+			case "ActiveState":
+				state.active = value == "active" || value == "reloading" || value == "activating"
+			case "UnitFileState":
+				state.enabled = value == "enabled"
+			case "NeedDaemonReload":
+				state.stale = value == "yes"
+			case "MainPID":
+				state.pid, _ = strconv.Atoi(value)
+			}
+		}
+	}
+	client, err := host.Dial(ctx, runtimeDir)
+	if err != nil {
+		return p, nil //nolint:nilerr // Then none answers.
+	}
+	defer client.Close()
+	p.answers = true
+	if !p.engine.active && !i.remove {
+		pid := 0
+		if st, err := client.Status(ctx); err == nil {
+			pid = st.PID
+		}
+		return p, fmt.Errorf("an engine that is no unit has this host's addresses, process %d: end the hactl run that started it, which hands over, and install then", pid)
+	}
+	return p, nil
+}
+
+// plan is what makes this host as it is wanted, in order.
+func (i *installer) plan(now present) ([]step, error) {
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return nil, fmt.Errorf("read this binary: %w", err)
+	}
+	var steps []step
+	// write plans a file, and reports whether it is another one than before.
+	write := func(path string, mode os.FileMode, content []byte) bool {
+		former, err := os.ReadFile(i.at(path))
+		info, serr := os.Lstat(i.at(path))
+		if err == nil && serr == nil && info.Mode() == mode && bytes.Equal(former, content) {
+			return false
+		}
+		steps = append(steps, step{path: path, mode: mode, content: content})
+		return true
+	}
+	run := func(command ...string) { steps = append(steps, step{command: command}) }
+
+	binary := write(i.bin, 0o755, self)
+	switch {
+	case i.root != "":
+		write(usersDir+"/hactl.conf", 0o644, []byte(usersFile))
+	case now.user:
+	case now.sysusers:
+		write(usersDir+"/hactl.conf", 0o644, []byte(usersFile))
+		run("systemd-sysusers", usersDir+"/hactl.conf")
+	default:
+		run("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/var/lib/hactl", "--shell", "/usr/sbin/nologin", userName)
+	}
+	engine := write(unitDir+"/"+engineName, 0o644, []byte(engineUnit(i.installation)))
+	agent := write(unitDir+"/"+agentName, 0o644, []byte(agentUnit(i.installation)))
+	if i.root != "" {
+		for _, name := range []string{engineName, agentName} {
+			link := unitDir + "/multi-user.target.wants/" + name
+			if to, err := os.Readlink(i.at(link)); err != nil || to != unitDir+"/"+name {
+				steps = append(steps, step{path: link, link: unitDir + "/" + name})
+			}
+		}
+		return steps, nil
+	}
+	if engine || agent || now.engine.stale || now.agent.stale {
+		run("systemctl", "daemon-reload")
+	}
+	switch {
+	case !now.engine.active:
+		run("systemctl", "enable", "--now", engineName)
+	case !now.engine.enabled:
+		run("systemctl", "enable", engineName)
+	}
+	// What runs may be another binary than the one that was here, if an upgrade
+	// was refused.
+	behind := now.engine.active && (binary || !i.runs(now.engine.pid))
+	switch {
+	case behind && now.answers:
+		steps = append(steps, step{upgrade: true})
+	case behind: // one that does not get up
+		run("systemctl", "restart", engineName)
+	}
+	if !now.agent.active || !now.agent.enabled {
+		run("systemctl", "enable", "--now", agentName)
+	}
+	if now.agent.active && (agent || now.agent.stale || binary || !i.runs(now.agent.pid)) {
+		run("systemctl", "restart", agentName)
+	}
+	return steps, nil
+}
+
+// planRemoval lets the engine hand over, and removes the units.
+func (i *installer) planRemoval(present) ([]step, error) {
+	var steps []step
+	for _, name := range []string{agentName, engineName} {
+		path := unitDir + "/" + name
+		if _, err := os.Lstat(i.at(path)); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if i.root == "" {
+			steps = append(steps, step{command: []string{"systemctl", "disable", "--now", name}})
+		} else if _, err := os.Lstat(i.at(unitDir + "/multi-user.target.wants/" + name)); err == nil {
+			steps = append(steps, step{path: unitDir + "/multi-user.target.wants/" + name})
+		}
+		steps = append(steps, step{path: path})
+	}
+	if len(steps) > 0 && i.root == "" {
+		steps = append(steps, step{command: []string{"systemctl", "daemon-reload"}})
+	}
+	return steps, nil
+}
+
+// at is where a path is below the root.
+func (i *installer) at(path string) string { return filepath.Join(i.root, path) }
+
+// runs reports whether a process is of the binary in its place.
+func (i *installer) runs(pid int) bool {
+	own, err := os.Stat(i.bin)
+	other, perr := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && perr == nil && os.SameFile(own, other)
+}
+
+func (i *installer) do(ctx context.Context, s step) error {
+	path := i.at(s.path)
+	switch {
+	case s.upgrade:
+		return i.upgrade(ctx)
+	case len(s.command) > 0:
+		out, err := exec.CommandContext(ctx, s.command[0], s.command[1:]...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", s, err, bytes.TrimSpace(out))
+		}
+		return nil
+	case s.link != "":
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+		_ = os.Remove(path)
+		return os.Symlink(s.link, path)
+	case s.content == nil:
+		return os.Remove(path)
+	}
+	if err := replaceFile(path, s.mode, s.content); err != nil {
+		return fmt.Errorf("%s: %w", s, err)
+	}
+	return nil
+}
+
+// replaceFile writes a file in one go: whoever looks finds the former or the
+// new one, whole, after a crash too.
+func replaceFile(path string, mode os.FileMode, content []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// followLimit is how long systemd may take to see the engine's next process.
+const followLimit = 10 * time.Second
+
+// upgrade has the engine go on in the new binary, and sees that it does.
+func (i *installer) upgrade(ctx context.Context) error {
+	const goesOn = "the engine goes on in the former binary"
+	client, err := host.Dial(ctx, runtimeDir)
+	if err != nil {
+		return fmt.Errorf("%s: %w", goesOn, err)
+	}
+	defer client.Close()
+	if err := client.Upgrade(ctx, i.bin); err != nil {
+		return fmt.Errorf("%s: %w", goesOn, err)
+	}
+	for limit := time.Now().Add(followLimit); time.Now().Before(limit); time.Sleep(20 * time.Millisecond) {
+		out, err := exec.CommandContext(ctx, "systemctl", "show", "-p", "MainPID", "--value", engineName).Output()
+		if err != nil {
+			return fmt.Errorf("systemd does not answer: %w", withOutput(err))
+		}
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(out))); err == nil && i.runs(pid) {
+			return nil
+		}
+	}
+	return errors.New("systemd does not see the engine's new process; look at journalctl -u " + engineName)
+}
+
+// withOutput adds what a program has complained about.
+func withOutput(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && len(exit.Stderr) > 0 {
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
+	}
+	return err
+}
