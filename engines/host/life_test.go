@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -178,6 +179,26 @@ func TestAnEngineThatIsAUnitTellsItsManager(t *testing.T) {
 	a.waitEnd()
 	if b, err := os.ReadFile(filepath.Join(a.dir, lockFile)); err != nil || len(b) > 0 {
 		t.Errorf("a clean end leaves %q, %v", b, err)
+	}
+}
+
+// TestAUnitThatCannotStartSaysWhyAndTakesItsTime: its manager starts it again at
+// once.
+func TestAUnitThatCannotStartSaysWhyAndTakesItsTime(t *testing.T) {
+	l, m := newLAN(t), newManager(t)
+	a := l.start(l.addHost("r1", 1), nil)
+	cmd := exec.Command("ip", "netns", "exec", a.ns, self(t))
+	cmd.Env = append(os.Environ(), envEngine+"="+filepath.Join(l.dir, "another"), "NOTIFY_SOCKET="+m.socket)
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if told := m.hears("STATUS="); !strings.Contains(told, "an engine runs in this network namespace") {
+		t.Errorf("it says %q", told)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != ExitBusy || time.Since(began) < startPause {
+		t.Errorf("exit code %d after %v", code, time.Since(began))
 	}
 }
 
