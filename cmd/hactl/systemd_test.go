@@ -285,7 +285,7 @@ func TestInstalledUnits(t *testing.T) {
 		program := fmt.Sprintf("/run/test/build%d/hactl", build)
 		return m.run(append([]string{program, "install", "--credential", "vrrp=/etc/hactl/vrrp.password"}, args...)...)
 	}
-	wanted := []string{"--", "-C", "/etc/hactl", "--host", "lb01"}
+	wanted := []string{"--", "-C", "/etc/hactl", "--host", "lb01", "--token-file", "/etc/hactl/vrrp.password"}
 	m.build(0)
 	// There is no journal; and nobody waits for long.
 	for _, unit := range []string{engineName, agentName} {
@@ -339,7 +339,8 @@ func TestInstalledUnits(t *testing.T) {
 	if uid := strings.TrimSpace(m.run("stat", "-c", "%U", "/proc/"+engine, "/proc/"+agent)); uid != "hactl\nhactl" {
 		t.Errorf("they are %q", uid)
 	}
-	if got := m.run("cat", "/proc/"+agent+"/root/run/credentials/"+agentName+"/vrrp"); got != "secret\n" {
+	m.run("grep", "-q", credentialsDir+"vrrp", "/proc/"+agent+"/cmdline")
+	if got := m.run("nsenter", "-t", agent, "-m", "setpriv", "--reuid", userName, "--regid", userName, "--clear-groups", "cat", credentialsDir+"vrrp"); got != "secret\n" {
 		t.Errorf("the credential is %q", got)
 	}
 

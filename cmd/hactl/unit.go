@@ -115,7 +115,7 @@ func agentUnit(i installation) string {
 	for _, c := range i.credentials {
 		fmt.Fprintf(&given, "LoadCredential=%s:%s\n", c.name, c.path)
 		if c.name == cloudflareCredential {
-			fmt.Fprintf(&given, "Environment=CLOUDFLARE_API_TOKEN_FILE=%%d/%s\n", c.name)
+			given.WriteString("Environment=CLOUDFLARE_API_TOKEN_FILE=" + credentialsDir + c.name + "\n")
 		}
 	}
 	command := quoteArgument(i.bin) + " run --external-engine"
@@ -168,6 +168,10 @@ u ` + userName + ` - "hactl" /var/lib/hactl /usr/sbin/nologin
 // token.
 const cloudflareCredential = "cloudflare-token"
 
+// credentialsDir is where the agent has its credentials (systemd.exec(5)): without
+// the specifier %d, which is of systemd 250, where the rest is of 247.
+const credentialsDir = "/run/credentials/" + agentName + "/"
+
 // argument is one of run's flags. The path of a credential becomes that of
 // what systemd makes of it.
 func (i *installation) argument(a string) string {
@@ -176,7 +180,7 @@ func (i *installation) argument(a string) string {
 			if rest != "" {
 				rest = quoteArgument(rest)
 			}
-			return rest + "%d/" + c.name
+			return rest + credentialsDir + c.name
 		}
 	}
 	return quoteArgument(a)

@@ -12,7 +12,7 @@ func TestArgumentsArriveAsTheyAre(t *testing.T) {
 	i := installation{credentials: []credential{{"git", "/root/git.token"}}}
 	for given, want := range map[string]string{
 		"-C": "-C", "/etc/hactl": "/etc/hactl", "": `""`, "a b": `"a b"`, ";": `";"`, "100%": `"100%%"`, "$HOME": `"$$HOME"`,
-		`say "\"`: `"say \"\\\""`, "/root/git.token": "%d/git", "--token-file=/root/git.token": "--token-file=%d/git",
+		`say "\"`: `"say \"\\\""`, "/root/git.token": credentialsDir + "git", "--token-file=/root/git.token": "--token-file=" + credentialsDir + "git",
 		"/other/root/git.token": "/other/root/git.token",
 	} {
 		if got := i.argument(given); got != want {
