@@ -8,15 +8,10 @@ import (
 	"maps"
 	"math"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/hactl/hactl/engines/vrrp"
 )
@@ -79,10 +74,6 @@ const (
 	awaitPeriod = 10 * time.Millisecond
 	maxMisses   = 100 // sockets without an answer before that is taken for a failure
 )
-
-// detached keeps the child out of our session and process group: signals of
-// the terminal are for the agent.
-func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // Run attaches or starts until ctx ends, which leaves the engine running, or
 // until Stop has ended it. It is an error if no engine ever started, unless it
@@ -159,23 +150,6 @@ func (s *Supervisor) await(ctx context.Context, first bool) {
 	}
 }
 
-// LockAgent claims a runtime directory for one agent, and fails while another
-// one has it. The claim goes with the process.
-func LockAgent(dir string) (unlock func(), err error) {
-	if err := private(dir); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("runtime directory: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("another hactl run works in %s", dir)
-	}
-	return func() { _ = f.Close() }, nil
-}
-
 // begin makes what the zero value lacks.
 func (s *Supervisor) begin() {
 	s.mu.Lock()
@@ -191,58 +165,6 @@ func (s *Supervisor) log() *slog.Logger {
 		return slog.Default()
 	}
 	return s.Log
-}
-
-// start starts an engine and attaches to it.
-func (s *Supervisor) start(ctx context.Context, resume bool) (*Client, error) {
-	path := s.Executable
-	if path == "" {
-		path = "/proc/self/exe"
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("start engine: %w", err)
-	}
-	defer r.Close()
-	cmd := exec.Command(path, "engine")
-	cmd.Env = append(environment(), envEngine+"="+s.Dir, envReady+"=1")
-	if resume {
-		cmd.Env = append(cmd.Env, envResume+"=1")
-	}
-	if s.Normal {
-		cmd.Env = append(cmd.Env, envNormal+"=1")
-	}
-	cmd.Stderr = os.Stderr
-	cmd.ExtraFiles = []*os.File{w}
-	cmd.SysProcAttr = detached()
-	cmd.SysProcAttr.AmbientCaps = lent()
-	err = cmd.Start()
-	_ = w.Close()
-	if err != nil {
-		return nil, fmt.Errorf("start engine: %w", err)
-	}
-	s.log().Info("engine started", "pid", cmd.Process.Pid, "resume", resume)
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // also reaps it, whenever it ends
-	_ = r.SetReadDeadline(time.Now().Add(startLimit))
-	if _, err := r.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = cmd.Process.Kill()
-		return nil, errors.New("start engine: it does not get ready")
-	}
-	client, err := Dial(ctx, s.Dir)
-	if err != nil {
-		select {
-		case exit := <-ended:
-			var status *exec.ExitError
-			if errors.As(exit, &status) && status.ExitCode() == ExitBusy {
-				return nil, errBusy
-			}
-			return nil, fmt.Errorf("the engine ended at once (%v), and has said why", exit)
-		case <-time.After(time.Second):
-		}
-		return nil, err
-	}
-	return client, nil
 }
 
 // fromNow subscribes to what has not happened yet.
