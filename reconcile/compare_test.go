@@ -64,6 +64,16 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// Whether a ciphertext is another one is all there is to say of it.
+func TestASealedSecretIsNamedByItsHash(t *testing.T) {
+	router := func(ciphertext string) schema.HostRouter {
+		return schema.HostRouter{Host: "lb01", Name: "web", Password: &schema.SecretRef{Age: ciphertext}}
+	}
+	wantJSON(t, reconcile.Compare(router("one"), router("one")), `null`)
+	wantJSON(t, reconcile.Compare(router("one"), router("two")),
+		`[{"path":"password","before":{"age":"sealed, 7692c3ad3540"},"after":{"age":"sealed, 3fc4ccfe7458"}}]`)
+}
+
 func wantJSON(t *testing.T, v any, want string) {
 	t.Helper()
 	got, err := json.Marshal(v)

@@ -102,6 +102,10 @@ type Journal struct {
 	Pending map[schema.ID]time.Time `json:"pending,omitempty"`
 	// Zones that hold, or held, owned objects.
 	Zones []string `json:"zones,omitempty"`
+	// Applied holds the fingerprint of every object as it was applied, or found
+	// to be as wanted, last: what differs from the world and not from this was
+	// changed behind the specification's back.
+	Applied map[schema.ID]string `json:"applied,omitempty"`
 	// Protected are such objects that the last revision applied protects.
 	Protected []schema.ID `json:"protected,omitempty"`
 }
@@ -160,6 +164,16 @@ type Engine interface {
 	// as a creation with the old handle; an engine that swaps the two at once
 	// says so with swapped, otherwise the old one is deleted later.
 	Apply(context.Context, Change) (h Handle, swapped bool, err error)
+}
+
+// Fingerprint identifies what is wanted of an object.
+func Fingerprint(o schema.Object) string {
+	b, err := json.Marshal(o)
+	if err != nil {
+		panic("reconcile: " + err.Error()) // Objects are plain values.
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
 }
 
 // hash identifies the state of a live object in a plan's basis.

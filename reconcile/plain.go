@@ -1,7 +1,9 @@
 package reconcile
 
 import (
+	"crypto/sha256"
 	"encoding"
+	"fmt"
 	"reflect"
 
 	"github.com/hactl/hactl/schema"
@@ -12,6 +14,9 @@ import (
 func plain(v reflect.Value) any {
 	if !v.IsValid() {
 		return nil
+	}
+	if v.Type() == reflect.TypeFor[schema.SecretRef]() {
+		return plainSecret(v.Interface().(schema.SecretRef))
 	}
 	if v.CanInterface() && v.Kind() != reflect.Pointer && v.Kind() != reflect.Interface {
 		if m, ok := v.Interface().(encoding.TextMarshaler); ok {
@@ -46,6 +51,16 @@ func plain(v reflect.Value) any {
 		return float64(v.Int())
 	}
 	return v.Convert(basic(v.Kind())).Interface()
+}
+
+// plainSecret names a ciphertext by its hash: it is long, and says nothing to
+// a person but whether it is another one.
+func plainSecret(r schema.SecretRef) map[string]any {
+	m := plainStruct(reflect.ValueOf(r))
+	if r.Age != "" {
+		m["age"] = fmt.Sprintf("sealed, %.6x", sha256.Sum256([]byte(r.Age)))
+	}
+	return m
 }
 
 func basic(k reflect.Kind) reflect.Type {

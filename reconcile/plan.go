@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hactl/hactl/schema"
 )
@@ -40,13 +41,27 @@ type Plan struct {
 	Conflicts  []Finding   `json:"conflicts"`
 	Violations []Violation `json:"violations"`
 	Notices    []Finding   `json:"notices"`
-	Summary    Summary     `json:"summary"`
+	// Hosts are other machines that were asked; their agents make their changes
+	// themselves, once they follow.
+	Hosts   []HostPlan `json:"hosts,omitempty"`
+	Summary Summary    `json:"summary"`
 
 	// Objects are all that is wanted; a saved plan holds them, so that it can
 	// be applied without its specification.
 	Objects map[schema.ID]schema.Object `json:"-"`
 	// Policy holds the guard rails that a saved plan is checked against again.
 	Policy schema.Policy `json:"-"`
+}
+
+// HostPlan is what a revision changes on a host that another agent runs.
+type HostPlan struct {
+	Host string `json:"host"`
+	// Revision is what it runs now.
+	Revision string `json:"revision,omitempty"`
+	// Unknown says why nobody knows what it runs; it may run anything.
+	Unknown string    `json:"unknown,omitempty"`
+	Steps   []Step    `json:"steps,omitempty"`
+	Notices []Finding `json:"notices,omitempty"`
 }
 
 // Step is one change to one object.
@@ -58,6 +73,9 @@ type Step struct {
 	Needs []schema.ID `json:"needs,omitempty"`
 	// Reason says why, where the fields do not.
 	Reason string `json:"reason,omitempty"`
+	// Drift: the specification wants here what was applied already, so the world
+	// was changed behind its back. Where nobody knows what was applied, no step is.
+	Drift bool `json:"drift,omitempty"`
 	// Handle of the live object; empty for a creation.
 	Handle Handle `json:"handle,omitempty"`
 	// Replaces is the ID under which the live object goes, where another.
@@ -89,6 +107,22 @@ type Summary struct {
 
 // Empty tells whether there is nothing to do and nothing in the way.
 func (p *Plan) Empty() bool { return len(p.Steps) == 0 && len(p.Conflicts) == 0 }
+
+// MarkDrift marks the steps that undo what the specification did not ask for:
+// applied holds the fingerprints of what was applied last. One that is empty
+// tells nothing.
+func (p *Plan) MarkDrift(d Desired, applied map[schema.ID]string) {
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		was, known := applied[s.ID]
+		if s.Action == Delete {
+			// It was never asked for; a second object is our own doing.
+			s.Drift = len(applied) > 0 && !known && !strings.Contains(s.ID.Name, "#")
+		} else {
+			s.Drift = known && was == Fingerprint(d.Objects[s.ID])
+		}
+	}
+}
 
 // count fills in the summary's counts of steps.
 func (p *Plan) count() {
@@ -187,6 +221,7 @@ func (p *Plan) Follows(fresh *Plan) error {
 		if p.Partial { // What a part needs may not be all that the whole needs.
 			want.Needs = slices.DeleteFunc(slices.Clone(want.Needs), func(n schema.ID) bool { return !slices.Contains(s.Needs, n) })
 		}
+		want.Drift = s.Drift // What is said of it, not what it does.
 		a, err1 := json.Marshal(s)
 		b, err2 := json.Marshal(want)
 		if err := errors.Join(err1, err2); err != nil {

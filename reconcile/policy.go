@@ -20,12 +20,13 @@ const (
 	RuleNoOrigin  Rule = "no-origin"   // a hostname would have no enabled origin
 	RuleConnected Rule = "live-tunnel" // a tunnel with connected connectors would be deleted
 	RuleUnread    Rule = "unread"      // part of what there is could not be read
+	RuleRewind    Rule = "rewind"      // a revision older than the one that runs; hactl run checks it
 	maxFew             = 3             // so few deletions are never too large a share
 )
 
 // Rules returns every guard rail.
 func Rules() []Rule {
-	return []Rule{RuleEmpty, RuleDeletions, RuleProtected, RuleNoOrigin, RuleConnected, RuleUnread}
+	return []Rule{RuleEmpty, RuleDeletions, RuleProtected, RuleNoOrigin, RuleConnected, RuleUnread, RuleRewind}
 }
 
 // Policy holds the guard rails of a run.

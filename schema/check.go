@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,6 +68,7 @@ func (s *Spec) Validate() []Problem {
 		c.errorf("stack", "required: a short name for this specification, such as \"home\"; it marks what hactl owns")
 	}
 	c.hosts()
+	c.leader()
 	c.virtualRouters()
 	c.syncGroups()
 	c.healthChecks()
@@ -77,6 +79,7 @@ func (s *Spec) Validate() []Problem {
 	c.pools()
 	c.loadBalancers()
 	c.dnsRecords()
+	c.notifications()
 	c.planLimits()
 	return SortProblems(c.problems)
 }
@@ -214,6 +217,12 @@ func (c *checker) hosts() {
 		}
 		if first, twice := addresses.twice(a.String(), path); twice {
 			c.errorf(path, "%s is already the address of %s", a, c.at(first))
+		}
+		if agent := c.spec.Hosts[name].Agent; agent != "" {
+			c.endpoint(Join("hosts", name)+".agent", agent)
+			if u, err := url.Parse(agent); err == nil && u.Scheme == "http" && !a.IsLoopback() {
+				c.errorf(Join("hosts", name)+".agent", "over http anyone on the way could read the token: want https")
+			}
 		}
 	}
 }

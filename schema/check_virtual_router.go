@@ -250,6 +250,12 @@ func (c *checker) syncGroups() {
 
 func (c *checker) secret(path string, r SecretRef) {
 	if !r.valid() {
-		c.errorf(path, "exactly one of env, file and credential says where the secret is")
+		c.errorf(path, "exactly one of env, file, credential and age says where the secret is")
+		return
+	}
+	if r.Age != "" {
+		if _, err := r.Ciphertext(); err != nil {
+			c.errorf(path+".age", "%v", err)
+		}
 	}
 }

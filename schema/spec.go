@@ -19,6 +19,8 @@ type Spec struct {
 	Account string  `json:"account,omitempty"`
 	Plan    string  `json:"plan"`
 	Policy  *Policy `json:"policy,omitempty"`
+	// Leader is nil where nobody applies edge changes but hactl apply.
+	Leader *Leader `json:"leader,omitempty"`
 
 	Hosts                map[string]Host                `json:"hosts,omitempty"`
 	VirtualRouters       map[string]VirtualRouter       `json:"virtualRouters,omitempty"`
@@ -32,6 +34,7 @@ type Spec struct {
 	LoadBalancers        map[string]LoadBalancer        `json:"loadBalancers,omitempty"`
 	PrivateLoadBalancers map[string]PrivateLoadBalancer `json:"privateLoadBalancers,omitempty"`
 	DNSRecords           map[string]DNSRecord           `json:"dnsRecords,omitempty"`
+	Notifications        map[string]Notification        `json:"notifications,omitempty"`
 
 	// Positions maps paths such as "pools.tokyo.origins.a.weight" to where
 	// the user wrote them. Paths that are absent are found by their parents.
@@ -46,10 +49,12 @@ type Policy struct {
 	MaxDeletions     int     `json:"maxDeletions"`
 	MaxDeletionShare float64 `json:"maxDeletionShare"`
 	AllowEmpty       bool    `json:"allowEmpty"`
+	// Drift is "correct" or "report".
+	Drift string `json:"drift"`
 }
 
 // DefaultPolicy holds where a specification says nothing.
-func DefaultPolicy() Policy { return Policy{MaxDeletions: 10, MaxDeletionShare: 0.5} }
+func DefaultPolicy() Policy { return Policy{MaxDeletions: 10, MaxDeletionShare: 0.5, Drift: "correct"} }
 
 // Pos is a place in a file; the zero Pos is unknown. Line and Column count from 1.
 type Pos struct {
@@ -303,6 +308,7 @@ func (s *Spec) Zones() []string {
 func (s *Spec) resolveOrigins(p Pool, table routingTable) Pool {
 	origins := make(map[string]Origin, len(p.Origins))
 	for name, o := range p.Origins {
+		o.Enabled = o.Enabled && !s.inMaintenance(o)
 		if o.VirtualRouter != "" {
 			if a := s.VirtualRouters[o.VirtualRouter].Address(); a.IsValid() {
 				o.Address = a.String()
@@ -320,6 +326,20 @@ func (s *Spec) resolveOrigins(p Pool, table routingTable) Pool {
 	p.Origins = origins
 	p.Routes = refs(p.Routes...)
 	return p
+}
+
+// inMaintenance tells whether an origin leads to hosts in maintenance alone: by
+// the address of one, or by a tunnel whose connectors are all on such.
+func (s *Spec) inMaintenance(o Origin) bool {
+	if a, err := netip.ParseAddr(o.Address); err == nil {
+		for _, h := range s.Hosts {
+			if own, err := netip.ParseAddr(h.Address); h.Maintenance && err == nil && own == a {
+				return true
+			}
+		}
+	}
+	connectors := s.Tunnels[o.Tunnel].Connectors
+	return len(connectors) > 0 && !slices.ContainsFunc(connectors, func(host string) bool { return !s.Hosts[host].Maintenance })
 }
 
 // routingTable holds the routes of each virtual network, the longest prefix

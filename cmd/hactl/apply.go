@@ -16,6 +16,7 @@ import (
 
 	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/audit"
 	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/reconcile/render"
 	"github.com/hactl/hactl/schema"
@@ -27,6 +28,7 @@ const grace = 30 * time.Second
 func newApply() *cobra.Command {
 	f := &planFlags{}
 	var yes bool
+	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "apply [PLAN]",
 		Short: "Make it so",
@@ -42,25 +44,72 @@ Exit code: 0 done, 1 otherwise.`,
 			if err := f.check(); err != nil {
 				return err
 			}
-			return apply(cmd, f, args, yes)
+			if wait == 0 {
+				return apply(cmd, f, args, yes)
+			}
+			return applyAndWait(cmd, f, args, yes, wait)
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "then wait, for so long at most, until every host runs the revision")
+	cmd.Flags().Lookup("wait").NoOptDefVal = "10m"
 	return cmd
+}
+
+// applyAndWait applies, and returns when every host runs the revision, and the
+// one that leads has applied it.
+func applyAndWait(cmd *cobra.Command, f *planFlags, args []string, yes bool, limit time.Duration) error {
+	if len(args) > 0 {
+		return errors.New("--wait is for a specification; a saved plan is about objects alone")
+	}
+	ctx := cmd.Context()
+	l, err := f.spec.load(ctx, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	own, err := f.host.find(l.spec)
+	if err != nil {
+		return err
+	}
+	names := slices.Sorted(maps.Keys(l.spec.Hosts))
+	for _, name := range names {
+		if name != own && l.spec.Hosts[name].Agent == "" {
+			return fmt.Errorf("--wait: %s cannot be asked: hosts.%s.agent is not set; nothing was changed", name, name)
+		}
+	}
+	if err := apply(cmd, f, args, yes); err != nil {
+		return err
+	}
+	ask := func(ctx context.Context) ([]answer, error) {
+		return f.ask.gather(ctx, l.spec, names, own, f.host.dir())
+	}
+	if err := waitFor(ctx, limit, l.tree.Revision, ask, l.spec.Leader != nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d hosts run %s.\n", len(names), short(l.tree.Revision))
+	return nil
 }
 
 func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	progress := &render.Progress{W: stderr, Terminal: isTerminal(stderr), Style: style(cmd, stderr)}
 	defer progress.Close()
+	state, err := f.edge.stateDir()
+	if err != nil {
+		return err
+	}
+	record, observer, err := applyAudit(state, stderr, progress)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = record.Close() }()
 	var lp *loop.Loop
 	var round *loop.Round
-	var err error
 	if len(args) == 1 {
-		lp, round, err = f.saved(ctx, args[0], progress)
+		lp, round, err = f.saved(ctx, args[0], observer)
 	} else {
-		lp, round, err = f.plan(ctx, stderr, progress)
+		lp, round, err = f.plan(ctx, stderr, observer)
 	}
 	if err != nil {
 		return err
@@ -85,7 +134,7 @@ func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 			return err
 		}
 	}
-	outcome, err := lp.Execute(ctx, round, grace)
+	outcome, err := audited{Edge: lp, log: record, run: audit.Run{Origin: audit.FromApply, Who: localUser()}}.Execute(ctx, round, grace)
 	progress.Close()
 	switch f.output {
 	case "json":

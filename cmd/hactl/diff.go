@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/reconcile/render"
 )
@@ -15,7 +17,9 @@ func newDiff() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff",
 		Short: "Show what would change",
-		Long: `diff shows what apply would do. It changes nothing.
+		Long: `diff shows what apply would do, and what the agents of other hosts will do once
+they follow: those whose agent the specification names are asked. It changes
+nothing.
 
 Exit code: 0 nothing to do, 2 something to do, 1 error.`,
 		Args: cobra.NoArgs,
@@ -27,6 +31,9 @@ Exit code: 0 nothing to do, 2 something to do, 1 error.`,
 			progress := &render.Progress{W: stderr, Style: style(cmd, stderr)}
 			_, round, err := f.plan(cmd.Context(), stderr, progress)
 			if err != nil {
+				return err
+			}
+			if err := f.others(cmd.Context(), round); err != nil {
 				return err
 			}
 			if out != "" {
@@ -44,7 +51,7 @@ Exit code: 0 nothing to do, 2 something to do, 1 error.`,
 			switch {
 			case unread(round.Plan):
 				return exitError
-			case !round.Plan.Empty():
+			case !round.Plan.Empty(), slices.ContainsFunc(round.Plan.Hosts, func(h reconcile.HostPlan) bool { return len(h.Steps) > 0 }):
 				return exitChanges
 			}
 			return nil

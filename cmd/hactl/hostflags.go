@@ -27,7 +27,12 @@ const noHost = "none"
 
 func (f *hostFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.name, "host", os.Getenv("HACTL_HOST"), "which host of the specification this machine is, or \"none\" (default: HACTL_HOST, its hostname, or the host with one of its addresses)")
-	cmd.Flags().StringVar(&f.runtime, "runtime", "", "directory of the VRRP engine's socket (default: HACTL_RUNTIME_DIR, RUNTIME_DIRECTORY, else /run/hactl or the user's)")
+	f.registerRuntime(cmd)
+}
+
+// registerRuntime is for commands that ask this machine, whichever host it is.
+func (f *hostFlags) registerRuntime(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.runtime, "runtime", "", "directory of the sockets of this machine's agent and VRRP engine (default: HACTL_RUNTIME_DIR, RUNTIME_DIRECTORY, else /run/hactl or the user's)")
 }
 
 // find returns the name of this machine in the specification, "" if it is none

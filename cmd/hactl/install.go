@@ -82,8 +82,8 @@ const (
 	usersDir = "/etc/sysusers.d"
 )
 
-// present is how this host is before.
-type present struct {
+// installed is how this host is before.
+type installed struct {
 	user, sysusers bool
 	engine, agent  unitState
 	answers        bool // an engine does
@@ -98,7 +98,7 @@ func (i *installer) install(ctx context.Context) error {
 	if err := i.validate(); err != nil {
 		return err
 	}
-	var now present
+	var now installed
 	if i.root == "" {
 		if os.Geteuid() != 0 && !i.dryRun {
 			return errors.New("only root can install: use sudo, or --dry-run, or --root DIR")
@@ -143,7 +143,7 @@ func (i *installer) validate() error {
 		return fmt.Errorf("--bin %s: want an absolute path that the units see: not below /home, /root, /run/user or /tmp", i.bin)
 	}
 	for n, c := range i.credentials {
-		if slices.ContainsFunc(i.credentials[:n], func(o credential) bool { return o.name == c.name }) {
+		if slices.ContainsFunc(i.credentials[:n], func(o credentialFile) bool { return o.name == c.name }) {
 			return fmt.Errorf("--credential %s: given twice", c.name)
 		}
 		if info, err := os.Stat(c.path); i.root == "" && !i.dryRun && err != nil {
@@ -196,7 +196,7 @@ func (i *installer) validate() error {
 		}
 		path := f.Value.String()
 		switch {
-		case slices.ContainsFunc(i.credentials, func(c credential) bool { return c.path == path }):
+		case slices.ContainsFunc(i.credentials, func(c credentialFile) bool { return c.path == path }):
 		case !filepath.IsAbs(path):
 			return fmt.Errorf("flags of run: --%s %s: a unit needs an absolute path", name, path)
 		case hidden(path):
@@ -238,8 +238,8 @@ func showsSecret(argument string) error {
 }
 
 // look asks what there is.
-func (i *installer) look(ctx context.Context) (present, error) {
-	var p present
+func (i *installer) look(ctx context.Context) (installed, error) {
+	var p installed
 	_, err := user.Lookup(userName)
 	p.user = err == nil
 	_, err = exec.LookPath("systemd-sysusers")
@@ -289,7 +289,7 @@ func (i *installer) look(ctx context.Context) (present, error) {
 }
 
 // plan is what makes this host as it is wanted, in order.
-func (i *installer) plan(now present) ([]step, error) {
+func (i *installer) plan(now installed) ([]step, error) {
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		return nil, fmt.Errorf("read this binary: %w", err)
@@ -357,7 +357,7 @@ func (i *installer) plan(now present) ([]step, error) {
 }
 
 // planRemoval lets the engine hand over, and removes the units.
-func (i *installer) planRemoval(present) ([]step, error) {
+func (i *installer) planRemoval(installed) ([]step, error) {
 	var steps []step
 	for _, name := range []string{agentName, engineName} {
 		path := unitDir + "/" + name

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,23 +21,32 @@ type planFlags struct {
 	spec    specFlags
 	edge    edgeFlags
 	host    hostFlags
+	ask     askFlags
 	targets []string
 	allow   []string
 	output  string
+
+	loaded *schema.Spec // by plan
 }
 
 func (f *planFlags) register(cmd *cobra.Command) {
 	f.spec.register(cmd)
 	f.edge.register(cmd)
 	f.host.register(cmd)
+	f.ask.register(cmd)
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "plan only this object, such as pool/tokyo, and what it needs (repeatable)")
+	registerAllow(cmd, &f.allow)
+	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "markdown"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// registerAllow adds the flag that lifts guard rails.
+func registerAllow(cmd *cobra.Command, names *[]string) {
 	rules := make([]string, 0, len(reconcile.Rules()))
 	for _, r := range reconcile.Rules() {
 		rules = append(rules, string(r))
 	}
-	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "plan only this object, such as pool/tokyo, and what it needs (repeatable)")
-	cmd.Flags().StringSliceVar(&f.allow, "allow", nil, "guard rails to lift for this run: "+strings.Join(rules, ", "))
-	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "markdown"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringSliceVar(names, "allow", nil, "guard rails to lift for this run: "+strings.Join(rules, ", "))
 	_ = cmd.RegisterFlagCompletionFunc("allow", cobra.FixedCompletions(rules, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -50,14 +60,13 @@ func (f *planFlags) check() error {
 	return err
 }
 
-func (f *planFlags) allowed() ([]reconcile.Rule, error) {
+func (f *planFlags) allowed() ([]reconcile.Rule, error) { return allowedRules(f.allow) }
+
+// allowedRules are the guard rails of these names.
+func allowedRules(names []string) ([]reconcile.Rule, error) {
 	var rules []reconcile.Rule
-	for _, name := range f.allow {
-		known := false
-		for _, r := range reconcile.Rules() {
-			known = known || string(r) == name
-		}
-		if !known {
+	for _, name := range names {
+		if !slices.Contains(reconcile.Rules(), reconcile.Rule(name)) {
 			return nil, fmt.Errorf("--allow %s: there is no such guard rail; want one of %v", name, reconcile.Rules())
 		}
 		rules = append(rules, reconcile.Rule(name))
@@ -99,6 +108,7 @@ func (f *planFlags) plan(ctx context.Context, stderr io.Writer, observer reconci
 	if err != nil {
 		return nil, nil, err
 	}
+	f.loaded = l.spec
 	request := loop.Request{Spec: l.spec, Revision: l.tree.Revision, Targets: targets, Allowed: allowed}
 	if node != nil {
 		request.Host = node.Host

@@ -94,10 +94,10 @@ func TestRunFollowsItsSpecificationWithoutABlip(t *testing.T) {
 	// What is wrong changes nothing, and is named with its place.
 	for i, bad := range []string{"vrid: 500", "vird: 50", "vrid: 50, interface: \"eth0\", members: nobody: {}", "}}}"} {
 		first.write(strings.Replace(grown, "vrid: 50", bad, 1))
-		s.eventually("it is refused: "+bad, func() bool { return first.logged("refused") == i+1 })
+		s.eventually("it is refused: "+bad, func() bool { return first.logged("is refused") == i+1 })
 	}
 	first.write("package edge\nstack: \"lan\"\n")
-	s.eventually("an empty one is refused", func() bool { return first.logged("refused", "it is empty") == 1 })
+	s.eventually("an empty one is refused", func() bool { return first.logged("the specification is empty") == 1 })
 	if first.logged("edge.cue:5:8: virtualRouters.web.vrid") == 0 {
 		t.Error("the place of the mistake is not named")
 	}

@@ -102,7 +102,7 @@ func newWorld(e *testscript.Env) error {
 	e.Vars = append(e.Vars,
 		"CLOUDFLARE_BASE_URL="+server.URL+cfsim.Prefix, "CLOUDFLARE_ACCOUNT_ID="+w.Load().Account(), "CLOUDFLARE_API_TOKEN=a-token-of-a-test",
 		"CLOUDFLARE_API_TOKEN_FILE=", "HACTL_STATE_DIR="+filepath.Join(e.WorkDir, ".state"), "HACTL_GIT_TOKEN=", "HOME="+home,
-		"XDG_STATE_HOME=", "STATE_DIRECTORY=", "CREDENTIALS_DIRECTORY=", "NO_COLOR=", "TERM=xterm", "SSH_AUTH_SOCK=",
+		"XDG_STATE_HOME=", "STATE_DIRECTORY=", "CREDENTIALS_DIRECTORY=", "HACTL_AGE_IDENTITY_FILE=", "NO_COLOR=", "TERM=xterm", "SSH_AUTH_SOCK=",
 		gorace, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=C", "GIT_COMMITTER_EMAIL=c@example.com",
 	)

@@ -95,17 +95,12 @@ func (f *specFlags) load(ctx context.Context, stderr io.Writer) (*loaded, error)
 	if err != nil {
 		return nil, err
 	}
-	return f.evaluate(ctx, candidate, stderr)
-}
-
-// evaluate is load for what has been fetched.
-func (f *specFlags) evaluate(ctx context.Context, candidate *source.Candidate, stderr io.Writer) (*loaded, error) {
 	tree, err := candidate.Admit(source.Unverified{})
 	if err != nil {
 		return nil, err
 	}
 	spec, warnings, err := load.Load(ctx, load.Files{FS: tree.FS, Dir: tree.Dir, Name: tree.Name},
-		load.Limits{Memory: f.evalMemory << 20, Time: f.evalTime})
+		f.limits())
 	for _, w := range warnings {
 		fmt.Fprintln(stderr, w)
 	}
@@ -120,6 +115,10 @@ func (f *specFlags) evaluate(ctx context.Context, candidate *source.Candidate, s
 		return nil, err
 	}
 	return &loaded{spec: spec, tree: tree, warnings: warnings}, nil
+}
+
+func (f *specFlags) limits() load.Limits {
+	return load.Limits{Memory: f.evalMemory << 20, Time: f.evalTime}
 }
 
 // where is the folder that the specification was read from.

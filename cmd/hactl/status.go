@@ -1,94 +1,378 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hactl/hactl/engines/host"
+	"github.com/hactl/hactl/reconcile/status"
 )
 
 func newStatus() *cobra.Command {
-	f := &hostFlags{}
-	var output string
+	s := &statusCommand{}
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show the Virtual Routers of this host",
-		Long: `status asks the VRRP engine of this host how it is.
+		Short: "Show how the hosts are",
+		Long: `status asks this machine's agent, or its VRRP engine where no agent runs. With a
+specification (-C or --repo) it asks the agents of all hosts, all at once: those
+for which the specification has an agent's URL.
 
-Exit code: 0 an engine runs here, 1 none does or it does not answer.`,
+Exit code: 0 all that were asked are well, 1 one is not, or does not answer.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("-o %s: want text or json", output)
-			}
-			client, err := host.Dial(cmd.Context(), f.dir())
-			switch {
-			case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-				return fmt.Errorf("no engine runs here (%s): hactl run starts it", f.dir())
-			case errors.Is(err, fs.ErrPermission):
-				return fmt.Errorf("%w: ask as root, or as the user that hactl runs as", err)
-			case err != nil:
-				return err
-			}
-			defer client.Close()
-			s, err := client.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if output == "json" {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(s)
-			}
-			return showStatus(cmd.OutOrStdout(), s, time.Now())
-		},
+		RunE: s.run,
 	}
-	cmd.Flags().StringVar(&f.runtime, "runtime", "", "directory of the VRRP engine's socket (default: HACTL_RUNTIME_DIR, RUNTIME_DIRECTORY, else /run/hactl or the user's)")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	s.spec.register(cmd)
+	s.host.register(cmd)
+	s.ask.register(cmd)
+	cmd.Flags().StringVarP(&s.output, "output", "o", "text", "text or json")
+	cmd.Flags().BoolVar(&s.watch, "watch", false, "show it again every 2 seconds")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// showStatus writes a line for each Virtual Router and each check.
-func showStatus(w io.Writer, s *host.Status, now time.Time) error {
-	ago := func(t time.Time) string { return now.Sub(t).Round(time.Second).String() }
+type statusCommand struct {
+	spec   specFlags
+	host   hostFlags
+	ask    askFlags
+	output string
+	watch  bool
+}
+
+func (s *statusCommand) run(cmd *cobra.Command, _ []string) error {
+	if s.output != "text" && s.output != "json" {
+		return fmt.Errorf("-o %s: want text or json", s.output)
+	}
+	show, err := s.shower(cmd)
+	if err != nil || !s.watch {
+		if err == nil {
+			err = show(cmd.Context())
+		}
+		return err
+	}
+	for {
+		if s.output == "text" && isTerminal(cmd.OutOrStdout()) {
+			fmt.Fprint(cmd.OutOrStdout(), "\x1b[2J\x1b[H")
+		}
+		if err := show(cmd.Context()); err != nil && !errors.Is(err, errUnwell) {
+			return err
+		}
+		select {
+		case <-time.After(2 * time.Second):
+		case <-cmd.Context().Done():
+			return nil
+		}
+	}
+}
+
+// errUnwell has been shown.
+var errUnwell error = exitError
+
+// shower returns what shows the status once.
+func (s *statusCommand) shower(cmd *cobra.Command) (func(context.Context) error, error) {
+	w := cmd.OutOrStdout()
+	if !cmd.Flags().Changed("dir") && s.spec.repo == "" {
+		return func(ctx context.Context) error { return s.local(ctx, w) }, nil
+	}
+	l, err := s.spec.load(cmd.Context(), cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	own, err := s.host.find(l.spec)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(l.spec.Hosts))
+	return func(ctx context.Context) error {
+		answers, err := s.ask.gather(ctx, l.spec, names, own, s.host.dir())
+		if err != nil {
+			return err
+		}
+		if s.output == "json" {
+			err = encodeAnswers(w, answers)
+		} else {
+			err = showHosts(w, answers, time.Now())
+		}
+		if err == nil && slices.ContainsFunc(answers, answer.unwell) {
+			err = errUnwell
+		}
+		return err
+	}, nil
+}
+
+// local shows this machine: its agent, else its engine alone.
+func (s *statusCommand) local(ctx context.Context, w io.Writer) error {
+	var r agentReport
+	err := status.DialLocal(agentSocket(s.host.dir())).Report(ctx, &r)
+	if absent(err) {
+		return s.engine(ctx, w)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: ask as root, or as the user that hactl runs as", err)
+	}
+	if err != nil {
+		return err
+	}
+	if s.output == "json" {
+		return encode(w, r)
+	}
+	showAgent(w, &r, time.Now())
+	if r.Engine != nil {
+		fmt.Fprintln(w)
+		if err := showEngine(w, r.Engine, time.Now()); err != nil {
+			return err
+		}
+	}
+	if (answer{report: &r}).unwell() {
+		return errUnwell
+	}
+	return nil
+}
+
+// engine shows a VRRP engine that has no agent.
+func (s *statusCommand) engine(ctx context.Context, w io.Writer) error {
+	client, err := host.Dial(ctx, s.host.dir())
+	switch {
+	case absent(err):
+		return fmt.Errorf("nothing of hactl runs here (%s): hactl run starts it", s.host.dir())
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: ask as root, or as the user that hactl runs as", err)
+	case err != nil:
+		return err
+	}
+	defer client.Close()
+	st, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if s.output == "json" {
+		return encode(w, agentReport{Version: reportVersion, Ready: "no agent runs here", Engine: st})
+	}
+	return showEngine(w, st, time.Now())
+}
+
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func encodeAnswers(w io.Writer, answers []answer) error {
+	type one struct {
+		Host   string       `json:"host"`
+		Err    string       `json:"unknown,omitempty"`
+		Report *agentReport `json:"report,omitempty"`
+	}
+	list := make([]one, 0, len(answers))
+	for _, a := range answers {
+		o := one{Host: a.host, Report: a.report}
+		if a.err != nil {
+			o.Err = a.err.Error()
+		}
+		list = append(list, o)
+	}
+	return encode(w, map[string]any{"version": reportVersion, "hosts": list})
+}
+
+// unwell tells whether somebody should look after a host. One that nobody can
+// ask is not counted.
+func (a answer) unwell() bool {
+	if a.err != nil {
+		return !errors.Is(a.err, errNoAgent)
+	}
+	f := a.report.Follow
+	return a.report.Ready != "yes" || f.Refused != nil || f.Fetch.Err != "" || a.report.Edge.Err != ""
+}
+
+func ago(now, t time.Time) string { return now.Sub(t).Round(time.Second).String() }
+
+// showHosts writes a line for each host, then who has which Virtual Router.
+func showHosts(w io.Writer, answers []answer, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "engine\tpid %d\tup %s\trevision %s\n", s.PID, ago(s.Started), s.Revision)
+	fmt.Fprintln(t, "HOST\tREVISION\tFOR\tLEADS\tACTIVE FOR\tNOTE")
+	type seat struct{ host, state string }
+	seats := map[string][]seat{}
+	for _, a := range answers {
+		if a.err != nil {
+			fmt.Fprintf(t, "%s\t?\t\t\t\tunknown: %s\n", a.host, firstLine(a.err.Error()))
+			continue
+		}
+		r := a.report
+		leads := ""
+		if r.Edge.Leadership.Mine {
+			leads = "yes"
+		}
+		var active []string
+		if r.Engine != nil {
+			for i := range r.Engine.Routers {
+				v := &r.Engine.Routers[i]
+				seats[v.Name] = append(seats[v.Name], seat{a.host, v.State})
+				if v.State == "active" {
+					active = append(active, v.Name)
+				}
+			}
+		}
+		since := ""
+		if !r.Follow.Accepted.IsZero() {
+			since = ago(now, r.Follow.Accepted)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", a.host, cmp.Or(short(r.Follow.Revision), "none"), since, leads, strings.Join(active, " "), r.note())
+	}
+	if len(seats) > 0 {
+		fmt.Fprintln(t, "\nROUTER\tACTIVE\tOTHERS")
+	}
+	for _, name := range slices.Sorted(maps.Keys(seats)) {
+		var active, others []string
+		for _, s := range seats[name] {
+			if s.state == "active" {
+				active = append(active, s.host)
+			} else {
+				others = append(others, s.host+" ("+s.state+")")
+			}
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", name, cmp.Or(strings.Join(active, " and "), "nobody that answers"), strings.Join(others, ", "))
+	}
+	return t.Flush()
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// note is what to know first about an agent, "" if all is well.
+func (r *agentReport) note() string {
+	f := r.Follow
+	switch {
+	case r.Ready != "yes":
+		return r.Ready
+	case f.Refused != nil:
+		return fmt.Sprintf("refuses %s (%s): %s", short(f.Refused.Revision), f.Refused.Reason, firstLine(f.Refused.Message))
+	case f.Suspended != nil:
+		return strings.TrimSpace("suspended until " + f.Suspended.Until.Format(time.DateTime) + " " + f.Suspended.Reason)
+	case f.Fetch.Err != "":
+		return "cannot read its specification: " + firstLine(f.Fetch.Err)
+	case r.Edge.Err != "":
+		return "the edge: " + firstLine(r.Edge.Err)
+	case f.Unsaved != "":
+		return f.Unsaved
+	case f.Restored:
+		return "runs what was on its disk; its source has not confirmed it yet"
+	case len(r.Drift) > 0:
+		return fmt.Sprintf("configured by somebody else: %d steps", len(r.Drift))
+	}
+	return ""
+}
+
+// showAgent writes what an agent follows and whether it leads.
+func showAgent(w io.Writer, r *agentReport, now time.Time) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	f := r.Follow
+	line("agent", "pid %d, up %s, %s", r.PID, ago(now, r.Started), cmp.Or(r.Host, "of no host"))
+	if r.Ready != "yes" {
+		line("NOT READY", "%s", r.Ready)
+	}
+	source := "not read yet"
+	switch {
+	case f.Fetch.Err != "":
+		source = "CANNOT BE READ: " + f.Fetch.Err
+	case !f.Fetch.Success.IsZero():
+		source = "read " + ago(now, f.Fetch.Success) + " ago"
+	}
+	line("source", "%s, %s", f.Fetch.Origin, source)
+	if f.Revision != "" {
+		text := f.Revision + ", for " + ago(now, f.Accepted)
+		if f.Signer != "" {
+			text += ", signed by " + f.Signer
+		}
+		if f.Restored {
+			text += "; it was on the disk, and the source has not confirmed it yet"
+		}
+		line("runs", "%s", text)
+	}
+	if f.Refused != nil {
+		line("REFUSED", "%s, %s ago (%s)", f.Refused.Revision, ago(now, f.Refused.At), f.Refused.Reason)
+		for l := range strings.Lines(f.Refused.Message) {
+			line("", "%s", strings.TrimRight(l, "\n"))
+		}
+	}
+	if f.Suspended != nil {
+		line("SUSPENDED", "until %s %s", f.Suspended.Until.Format(time.DateTime), f.Suspended.Reason)
+	}
+	for _, problem := range []string{f.Unsaved, f.Damaged, r.EngineError} {
+		if problem != "" {
+			line("PROBLEM", "%s", problem)
+		}
+	}
+	for _, s := range r.Drift {
+		line("drift", "%s: this host was configured by somebody else", s.ID)
+	}
+	r.showEdge(line, now)
+	_ = t.Flush()
+}
+
+func (r *agentReport) showEdge(line func(name, format string, args ...any), now time.Time) {
+	e := r.Edge
+	switch {
+	case e.Leadership.Mode == "none":
+		return
+	case e.Leadership.Err != "":
+		line("leader", "unknown: %s", e.Leadership.Err)
+	case e.Leadership.Mine:
+		line("leader", "this host (%s)", e.Leadership.Mode)
+	default:
+		line("leader", "%s (%s)", cmp.Or(e.Leadership.Leader, "another host"), e.Leadership.Mode)
+	}
+	if !e.Leadership.Mine {
+		return
+	}
+	if e.Waits != "" {
+		line("edge", "WAITS: %s", e.Waits)
+	}
+	if e.Revision != "" {
+		line("edge", "as %s has it, since %s; read %s ago; %d objects", short(e.Revision), ago(now, e.Applied), ago(now, e.Looked), e.Objects)
+	}
+	if e.Err != "" {
+		line("edge", "FAILS: %s", e.Err)
+	}
+	for _, s := range e.Pending {
+		line("pending", "%s %s", s.Action, s.ID)
+	}
+	for _, s := range e.Drift {
+		line("drift", "%s %s", s.Action, s.ID)
+	}
+	for _, c := range e.Conflicts {
+		line("conflict", "%s %s", c.ID, c.Message)
+	}
+	if r.API != nil {
+		line("requests", "%d sent, %d left in this window", r.API.Requests, r.API.Left)
+	}
+}
+
+// showEngine writes a line for each Virtual Router and each check.
+func showEngine(w io.Writer, s *host.Status, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "engine\tpid %d\tup %s\trevision %s\n", s.PID, ago(now, s.Started), cmp.Or(short(s.Revision), "none: changed by hand"))
 	if !s.Scheduling.FIFO {
 		fmt.Fprintf(t, "\tordinary scheduling: %s\n", s.Scheduling.Problems)
 	}
 	fmt.Fprintln(t, "\nROUTER\tSTATE\tFOR\tCAUSE\tPRIORITY\tINTERFACE\tADDRESSES\tHEARS\tNOTE")
-	for _, r := range s.Routers {
-		hears := "-"
-		if r.Leader.IsValid() && r.State != "active" {
-			hears = fmt.Sprintf("%v (%d)", r.Leader, r.LeaderPriority)
-		}
-		var addresses []string
-		for _, p := range r.Addresses {
-			text := p.String()
-			if slices.Contains(r.Present, p) {
-				text += "*"
-			}
-			addresses = append(addresses, text)
-		}
-		note := r.Problem
-		if note == "" && r.Checks.Waiting {
-			note = "waits for its checks"
-		} else if note == "" && r.Checks.Fault {
-			note = "a check fails"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Name, r.State, ago(r.Since), r.Cause, r.Priority, r.Interface, strings.Join(addresses, " "), hears, note)
+	for i := range s.Routers {
+		showRouter(t, &s.Routers[i], now)
 	}
 	if len(s.Checks)+len(s.Untried) > 0 {
 		fmt.Fprintln(t, "\nCHECK\tRESULT\tFOR\tDETAIL")
@@ -99,7 +383,7 @@ func showStatus(w io.Writer, s *host.Status, now time.Time) error {
 		if !c.OK {
 			result = "fails"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, result, ago(c.Since), c.Detail)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, result, ago(now, c.Since), c.Detail)
 	}
 	for _, name := range s.Untried {
 		fmt.Fprintf(t, "%s\tnone yet\t\t\n", name)
@@ -114,4 +398,34 @@ func showStatus(w io.Writer, s *host.Status, now time.Time) error {
 		fmt.Fprintln(w, "\n* is on the interface now")
 	}
 	return nil
+}
+
+func showRouter(w io.Writer, r *host.RouterStatus, now time.Time) {
+	hears := "-"
+	if r.Leader.IsValid() && r.State != "active" {
+		hears = fmt.Sprintf("%v (%d)", r.Leader, r.LeaderPriority)
+	}
+	var addresses []string
+	for _, p := range r.Addresses {
+		addresses = append(addresses, present(p, r.Present))
+	}
+	note := r.Problem
+	switch {
+	case note != "":
+	case r.Maintenance:
+		note = "in maintenance"
+	case r.Checks.Waiting:
+		note = "waits for its checks"
+	case r.Checks.Fault:
+		note = "a check fails"
+	}
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Name, r.State, ago(now, r.Since), r.Cause, r.Priority, r.Interface, strings.Join(addresses, " "), hears, note)
+}
+
+// present marks an address that is on its interface.
+func present(p netip.Prefix, there []netip.Prefix) string {
+	if slices.Contains(there, p) {
+		return p.String() + "*"
+	}
+	return p.String()
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/hactl/hactl/engines/host"
 )
 
-// A machine is a host of a site on which systemd runs: a first process in
+// A booted is a host of a site on which systemd runs: a first process in
 // namespaces of its own, with an /etc, /usr/local/bin, /var/lib, /tmp and /run
 // that are its own too, and no units but what is put there.
-type machine struct {
+type booted struct {
 	s    *site
 	host string
 	dir  string // /run/test inside
@@ -54,7 +54,7 @@ exec env -i container=lxc PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 `
 
 // boot starts systemd on a host, or skips the test where that cannot be.
-func (s *site) boot(name, address string) *machine {
+func (s *site) boot(name, address string) *booted {
 	t := s.t
 	t.Helper()
 	for _, program := range []string{"unshare", "nsenter", "systemctl", "/lib/systemd/systemd"} {
@@ -63,7 +63,7 @@ func (s *site) boot(name, address string) *machine {
 		}
 	}
 	s.plug(name, address)
-	m := &machine{s: s, host: name, dir: filepath.Join(s.dir, name+".machine")}
+	m := &booted{s: s, host: name, dir: filepath.Join(s.dir, name+".machine")}
 	if err := os.Mkdir(m.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -145,11 +145,11 @@ func (s *site) controlGroup() (dir string) {
 	return dir
 }
 
-func (m *machine) command(args ...string) *exec.Cmd {
+func (m *booted) command(args ...string) *exec.Cmd {
 	return exec.Command("nsenter", append([]string{"-t", strconv.Itoa(m.init), "-m", "-p", "-n", "-u", "-i", "-C"}, args...)...)
 }
 
-func (m *machine) run(args ...string) string {
+func (m *booted) run(args ...string) string {
 	m.s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -166,7 +166,7 @@ func (m *machine) run(args ...string) string {
 }
 
 // write makes a file of the machine's own /etc.
-func (m *machine) write(name, content string) {
+func (m *booted) write(name, content string) {
 	m.s.t.Helper()
 	path := filepath.Join(m.dir, "etc", name)
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
@@ -179,7 +179,7 @@ func (m *machine) write(name, content string) {
 }
 
 // dropIn adds to the service part of a unit.
-func (m *machine) dropIn(unit, name, content string) {
+func (m *booted) dropIn(unit, name, content string) {
 	m.s.t.Helper()
 	if err := os.WriteFile(filepath.Join(m.dir, "dropin"), []byte("[Service]\n"+content), 0o644); err != nil {
 		m.s.t.Fatal(err)
@@ -188,13 +188,13 @@ func (m *machine) dropIn(unit, name, content string) {
 }
 
 // show is a property of a unit.
-func (m *machine) show(unit, property string) string {
+func (m *booted) show(unit, property string) string {
 	m.s.t.Helper()
 	return strings.TrimSpace(m.run("systemctl", "show", "-p", property, "--value", unit))
 }
 
 // status asks the engine.
-func (m *machine) status() *host.Status {
+func (m *booted) status() *host.Status {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	c, err := host.Dial(ctx, fmt.Sprintf("/proc/%d/root%s", m.init, runtimeDir))
@@ -210,7 +210,7 @@ func (m *machine) status() *host.Status {
 }
 
 // is reports whether all of the machine's routers are in a state.
-func (m *machine) is(state string) func() bool {
+func (m *booted) is(state string) func() bool {
 	return func() bool {
 		st := m.status()
 		for i := range st.Routers {
@@ -224,7 +224,7 @@ func (m *machine) is(state string) func() bool {
 
 // build puts a program in the machine; every n is another one that does the
 // same.
-func (m *machine) build(n int) string {
+func (m *booted) build(n int) string {
 	m.s.t.Helper()
 	dir := filepath.Join(m.dir, "build"+strconv.Itoa(n))
 	self, err := os.Executable()

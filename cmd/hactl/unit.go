@@ -23,12 +23,12 @@ const (
 type installation struct {
 	bin         string
 	run         []string // flags of hactl run
-	credentials []credential
+	credentials []credentialFile
 	realtime    bool
 }
 
-// credential is a file that systemd reads, whoever may, and passes on.
-type credential struct{ name, path string }
+// credentialFile is one that systemd reads, whoever may, and passes on.
+type credentialFile struct{ name, path string }
 
 // hardening is what both units do without.
 const hardening = `
@@ -199,11 +199,11 @@ func quoteArgument(a string) string {
 
 var credentialPattern = regexp.MustCompile(`^([A-Za-z0-9_-][A-Za-z0-9_.-]*)=(/[A-Za-z0-9_./:@+-]+)$`)
 
-func parseCredential(s string) (credential, error) {
+func parseCredential(s string) (credentialFile, error) {
 	m := credentialPattern.FindStringSubmatch(s)
 	if m == nil || filepath.Clean(m[2]) != m[2] {
 		// Not what was given: it may be the secret itself.
-		return credential{}, errors.New("--credential: want NAME=/ABSOLUTE/PATH, without spaces")
+		return credentialFile{}, errors.New("--credential: want NAME=/ABSOLUTE/PATH, without spaces")
 	}
-	return credential{m[1], m[2]}, nil
+	return credentialFile{m[1], m[2]}, nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestArgumentsArriveAsTheyAre(t *testing.T) {
-	i := installation{credentials: []credential{{"git", "/root/git.token"}}}
+	i := installation{credentials: []credentialFile{{"git", "/root/git.token"}}}
 	for given, want := range map[string]string{
 		"-C": "-C", "/etc/hactl": "/etc/hactl", "": `""`, "a b": `"a b"`, ";": `";"`, "100%": `"100%%"`, "$HOME": `"$$HOME"`,
 		`say "\"`: `"say \"\\\""`, "/root/git.token": credentialsDir + "git", "--token-file=/root/git.token": "--token-file=" + credentialsDir + "git",
@@ -33,7 +33,7 @@ func TestUnitsAreValidAndTight(t *testing.T) {
 	for _, realtime := range []bool{true, false} {
 		i := installation{
 			bin: "/bin/true", realtime: realtime, run: []string{"-C", "/etc/hactl", "--host", "a b"},
-			credentials: []credential{{"vrrp", "/etc/hactl/vrrp.password"}, {cloudflareCredential, "/etc/hactl/token"}},
+			credentials: []credentialFile{{"vrrp", "/etc/hactl/vrrp.password"}, {cloudflareCredential, "/etc/hactl/token"}},
 		}
 		dir := t.TempDir()
 		for name, content := range map[string]string{engineName: engineUnit(i), agentName: agentUnit(i)} {

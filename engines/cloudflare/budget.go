@@ -150,3 +150,23 @@ func (b *budget) count() int {
 	defer b.mu.Unlock()
 	return b.total
 }
+
+// remaining is how many requests may still be sent in the present window.
+func (b *budget) remaining() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now, used := b.now(), 0
+	for _, at := range b.sent {
+		if now.Sub(at) < budgetWindow {
+			used++
+		}
+	}
+	left := b.quota - used
+	if now.Before(b.until) {
+		left = min(left, b.left)
+	}
+	if now.Before(b.blocked) {
+		left = 0
+	}
+	return max(left, 0)
+}

@@ -34,6 +34,8 @@ type Options struct {
 	// Waiting is told before each pause; asked says that the server wants it,
 	// otherwise the budget is used up.
 	Waiting func(pause time.Duration, asked bool)
+	// Transport sends the requests; nil for the network.
+	Transport http.RoundTripper
 	// Secret finds the value of a secret when it is needed.
 	Secret func(schema.SecretRef) (string, error)
 }
@@ -65,15 +67,19 @@ func newClient(o Options) (*client, error) {
 		backoff = 200 * time.Millisecond
 	}
 	b := &budget{now: time.Now, quota: quota, wait: o.Waiting}
-	t := &transport{
-		base: &http.Transport{
+	base := o.Transport
+	if base == nil {
+		base = &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 			TLSHandshakeTimeout:   10 * time.Second,
 			ResponseHeaderTimeout: requestTimeout,
 			MaxIdleConnsPerHost:   ConcurrentReads,
 			ForceAttemptHTTP2:     true,
-		},
+		}
+	}
+	t := &transport{
+		base:    base,
 		budget:  b,
 		backoff: backoff,
 		reads:   make(chan struct{}, ConcurrentReads),

@@ -38,6 +38,9 @@ func (*Engine) Kinds() []schema.Kind {
 // Requests is how many requests have been sent so far.
 func (e *Engine) Requests() int { return e.client.budget.count() }
 
+// Left is how many requests may still be sent in the present window.
+func (e *Engine) Left() int { return e.client.budget.remaining() }
+
 // Normalize returns the object as Read returns it.
 func (*Engine) Normalize(o schema.Object) schema.Object {
 	switch o := o.(type) {

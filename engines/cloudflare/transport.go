@@ -139,6 +139,11 @@ func (t *transport) once(r *http.Request, body []byte, slots chan struct{}) (*ht
 	if err := t.budget.take(r.Context()); err != nil {
 		return nil, err
 	}
+	if r.Method != http.MethodGet {
+		if err := reconcile.Permit(r.Context()); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	attempt := r.Clone(ctx)

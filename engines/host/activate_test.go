@@ -66,7 +66,7 @@ func (l *stageLAN) handle(h *stageHost, ev vrrp.Event) {
 
 func (h *stageHost) give(l *stageLAN, cfg Config) {
 	h.cfg = cfg
-	c := cfg.Routers[0].machineConfig(h.source)
+	c := cfg.Routers[0].MachineConfig(h.source)
 	if h.machine == nil {
 		m, err := vrrp.New(c)
 		if err != nil {

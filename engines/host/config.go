@@ -205,7 +205,7 @@ func (r *Router) validate() error {
 			return fmt.Errorf("route %v: interface %q: not a name", rt.Prefix, rt.Interface)
 		}
 	}
-	c := r.machineConfig(placeholder(r.ipv6()))
+	c := r.MachineConfig(placeholder(r.ipv6()))
 	if r.Source.IsValid() {
 		c.Source = r.Source
 	}
@@ -215,6 +215,44 @@ func (r *Router) validate() error {
 func validInterface(name string) bool {
 	return name != "" && len(name) <= 15 && name != "." && name != ".." && !strings.ContainsAny(name, "/ \t\n:")
 }
+
+// Same reports whether two configurations ask for the same, whatever revision
+// they are of.
+func (c *Config) Same(o *Config) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	a, b := *c, *o
+	a.Revision, b.Revision = "", ""
+	return a.same(&b)
+}
+
+// Redacted is the configuration without its passwords, for others to see.
+func (c Config) Redacted() Config {
+	c.Routers = slices.Clone(c.Routers)
+	hide := func(p *Parameters) {
+		if p.Password != "" {
+			p.Password = hidden
+		}
+	}
+	for i := range c.Routers {
+		r := &c.Routers[i]
+		hide(&r.Parameters)
+		r.Accept = slices.Clone(r.Accept)
+		for j := range r.Accept {
+			hide(&r.Accept[j])
+		}
+		if r.Staging != nil {
+			s := *r.Staging
+			hide(&s.Next)
+			r.Staging = &s
+		}
+	}
+	return c
+}
+
+// hidden stands for a password. It is longer than one can be.
+const hidden = "(a password)"
 
 // same reports whether two configurations say the same, nil being another.
 func (c *Config) same(o *Config) bool {
@@ -238,8 +276,8 @@ func placeholder(v6 bool) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-// machineConfig translates for the pure machine.
-func (r *Router) machineConfig(source netip.Addr) vrrp.Config {
+// MachineConfig translates for the pure machine; source is the router's own address.
+func (r *Router) MachineConfig(source netip.Addr) vrrp.Config {
 	c := vrrp.Config{
 		Shared: r.shared(), Priority: r.Priority, Source: source, Excluded: bare(r.Excluded),
 		NoPreempt: r.NoPreempt, PreemptDelay: r.PreemptDelay, StartupDelay: r.StartupDelay,

@@ -121,7 +121,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	r := &router{cfg: v3(100).Routers[0], carrier: l, home: l, source: netip.MustParseAddr("10.0.0.2")}
 	r.addresses = r.prefixes()
 	e.begin("", []*router{r}, nil)
-	c := v3(150).Routers[0].machineConfig(netip.MustParseAddr("10.0.0.1"))
+	c := v3(150).Routers[0].MachineConfig(netip.MustParseAddr("10.0.0.1"))
 	peer, err := vrrp.New(c)
 	if err != nil {
 		t.Fatal(err)

@@ -68,12 +68,18 @@ func (n *Node) Read(asked context.Context, scope reconcile.Scope) (reconcile.Liv
 		}
 		return l, nil
 	}
+	return n.Live(cfg, status, scope), nil
+}
+
+// Live is what Read returns of an engine that has cfg and is as status says,
+// which another machine may have told; both nil for no engine.
+func (n *Node) Live(cfg *Config, status *Status, scope reconcile.Scope) reconcile.Live {
 	var l reconcile.Live
 	if status == nil {
 		if wantsHost(scope.Objects) {
 			l.Notices = append(l.Notices, reconcile.Finding{ID: schema.ID{Kind: schema.KindHost, Name: n.Host}, Message: "runs no engine: hactl run starts it"})
 		}
-		return l, nil
+		return l
 	}
 	if cfg == nil {
 		cfg = &Config{}
@@ -90,7 +96,7 @@ func (n *Node) Read(asked context.Context, scope reconcile.Scope) (reconcile.Liv
 	if status.Agents == 0 {
 		l.Notices = append(l.Notices, reconcile.Finding{ID: schema.ID{Kind: schema.KindHost, Name: n.Host}, Message: "has an engine, but no hactl run: checks are not tried, hooks do not run, and changes in steps stand still"})
 	}
-	return l, nil
+	return l
 }
 
 func wantsHost(objects map[schema.ID]schema.Object) bool {

@@ -191,7 +191,7 @@ func (e *Engine) machineConfig(r *router) *vrrp.Config {
 	if !source.IsValid() {
 		source = placeholder(r.cfg.ipv6())
 	}
-	c := r.cfg.machineConfig(source)
+	c := r.cfg.MachineConfig(source)
 	return &c
 }
 

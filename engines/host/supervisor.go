@@ -403,6 +403,14 @@ func (s *Supervisor) Configure(cfg Config) error {
 	return nil
 }
 
+// Wanted is what was configured last, by Configure or by somebody else; nil
+// before either.
+func (s *Supervisor) Wanted() *Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wanted
+}
+
 func (s *Supervisor) want(cfg Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

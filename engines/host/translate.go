@@ -154,7 +154,7 @@ func newRouter(o schema.HostRouter, secret Secret) (Router, error) {
 // Objects is the inverse of NewConfig: what an engine runs, in a specification's
 // terms. Where a change of parameters is under way it is what they become.
 // A password is shown as the secret that wanted has for it if it is that one,
-// or if that cannot be found out here.
+// or if that cannot be found out here, or from a Redacted configuration.
 func (c *Config) Objects(wanted map[schema.ID]schema.Object, secret Secret) []schema.Object {
 	settled := c.Wanted()
 	var objects []schema.Object
@@ -174,7 +174,7 @@ func (c *Config) Objects(wanted map[schema.ID]schema.Object, secret Secret) []sc
 		if password := settled.Routers[i].Password; password != "" {
 			o.Password = &schema.SecretRef{Credential: "(another password)"}
 			if w, ok := wanted[o.ID()].(schema.HostRouter); ok && w.Password != nil {
-				if value, err := secret(*w.Password); err != nil || value == password {
+				if value, err := secret(*w.Password); err != nil || value == password || password == hidden {
 					o.Password = w.Password
 				}
 			}

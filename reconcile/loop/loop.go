@@ -39,6 +39,8 @@ type Request struct {
 	Targets []schema.ID
 	// Allowed guard rails are not checked.
 	Allowed []reconcile.Rule
+	// Applied are the fingerprints to tell drift by; nil for the journal's.
+	Applied map[schema.ID]string
 }
 
 // Round is one look at the world: what is wanted, what there is, and what to
@@ -69,6 +71,11 @@ func (l *Loop) Plan(ctx context.Context, r Request) (*Round, error) {
 		return nil, err
 	}
 	round.Plan = reconcile.Diff(round.Desired, round.Live)
+	applied := r.Applied
+	if applied == nil {
+		applied = round.Journal.Applied
+	}
+	round.Plan.MarkDrift(round.Desired, applied)
 	if len(r.Targets) > 0 {
 		if err := round.Plan.Restrict(r.Targets, round.Desired, round.Live); err != nil {
 			return nil, err

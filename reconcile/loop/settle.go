@@ -26,6 +26,7 @@ func (x *execution) begin(now time.Time) error {
 func (x *execution) settle() error {
 	return x.amend(func(j *reconcile.Journal) {
 		x.settleTunnels(j)
+		x.settleApplied(j)
 		if !x.outcome.Complete() || x.round.Plan.Partial {
 			return
 		}
@@ -87,6 +88,35 @@ func (x *execution) settleTunnels(j *reconcile.Journal) {
 		maps.DeleteFunc(j.Owned, func(id schema.ID, h reconcile.Handle) bool {
 			return id.Kind == schema.KindTunnel && !exists[h]
 		})
+	}
+}
+
+// settleApplied notes what is as wanted now: by a step, or because it was found
+// to be.
+func (x *execution) settleApplied(j *reconcile.Journal) {
+	if j.Applied == nil {
+		j.Applied = map[schema.ID]string{}
+	}
+	for _, s := range x.round.Plan.Steps {
+		if x.ended[s.ID] && s.Action == reconcile.Delete {
+			delete(j.Applied, s.ID)
+		}
+	}
+	note := func(id schema.ID) {
+		if _, host := schema.HostOf(id); host == "" {
+			j.Applied[id] = reconcile.Fingerprint(x.round.Desired.Objects[id])
+		}
+	}
+	for id := range x.round.Desired.Objects {
+		if x.ended[id] {
+			note(id)
+		}
+	}
+	for _, e := range x.round.Live.Entries {
+		id := e.Object.ID()
+		if o := x.round.Desired.Objects[id]; o != nil && e.Owned && len(reconcile.Compare(e.Object, o)) == 0 {
+			note(id)
+		}
 	}
 }
 

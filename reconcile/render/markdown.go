@@ -52,6 +52,15 @@ func Markdown(w io.Writer, p *reconcile.Plan) error {
 	list("Conflicts: nothing is done about these", conflicts)
 	list("Refused by the guard rails", violations)
 	list("Notices", notices)
+	var others []string
+	for _, h := range p.Hosts {
+		line := code(h.Host) + " " + prose(hostState(h))
+		for _, s := range h.Steps {
+			line += ", " + string(s.Action) + " " + code(s.ID.String())
+		}
+		others = append(others, line)
+	}
+	list("Other hosts: their agents make these changes themselves", others)
 	byKind := map[schema.Kind][]reconcile.Step{}
 	for _, s := range p.Steps {
 		byKind[s.ID.Kind] = append(byKind[s.ID.Kind], s)
@@ -94,6 +103,9 @@ func markdownStep(s reconcile.Step) string {
 	fmt.Fprintf(&b, "%s %s %s", mark, s.Action, clean(s.ID.Name))
 	if s.Reason != "" {
 		fmt.Fprintf(&b, " (%s)", clean(s.Reason))
+	}
+	if s.Drift {
+		b.WriteString(" (drift)")
 	}
 	b.WriteString("\n")
 	for _, f := range s.Fields {

@@ -95,9 +95,43 @@ func Text(w io.Writer, p *reconcile.Plan, style Style) error {
 		b.WriteString("\n")
 	}
 	findings(&b, "Notices", cyan, p.Notices, style)
+	hosts(&b, p.Hosts, style)
 	b.WriteString(style.paint(bold, Summary(p)) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// hosts writes what other machines will change, and what is known of them.
+func hosts(b *strings.Builder, list []reconcile.HostPlan, style Style) {
+	if len(list) == 0 {
+		return
+	}
+	b.WriteString(style.paint(bold, "Other hosts: their agents make these changes themselves") + "\n")
+	for _, h := range list {
+		fmt.Fprintf(b, "  %s %s\n", style.paint(bold, clean(h.Host)), style.paint(dim, clean(hostState(h))))
+		for _, s := range h.Steps {
+			var one strings.Builder
+			step(&one, s, style)
+			for line := range strings.Lines(one.String()) {
+				b.WriteString("  " + line)
+			}
+		}
+		for _, f := range h.Notices {
+			fmt.Fprintf(b, "    %s %s %s\n", style.paint(cyan, "!"), clean(f.ID.String()), clean(f.Message))
+		}
+	}
+	b.WriteString("\n")
+}
+
+// hostState says how it stands with a host, in a few words.
+func hostState(h reconcile.HostPlan) string {
+	switch {
+	case h.Unknown != "":
+		return "is unknown: " + h.Unknown
+	case len(h.Steps) == 0:
+		return "runs " + short(h.Revision) + ", nothing to do"
+	}
+	return "runs " + short(h.Revision)
 }
 
 func findings(b *strings.Builder, heading, color string, list []reconcile.Finding, style Style) {
@@ -116,6 +150,9 @@ func step(b *strings.Builder, s reconcile.Step, style Style) {
 	fmt.Fprintf(b, "  %s %s", style.paint(color, mark), style.paint(color, clean(s.ID.Name)))
 	if s.Reason != "" {
 		b.WriteString(style.paint(dim, "  ("+clean(s.Reason)+")"))
+	}
+	if s.Drift {
+		b.WriteString(style.paint(dim, "  (drift)"))
 	}
 	b.WriteString("\n")
 	for _, f := range s.Fields {

@@ -24,9 +24,9 @@
 // A poll costs one ref listing. Only a SHA that differs from the known one is
 // transferred: depth 1, on the same connection, into a store that lives as long
 // as its Candidate. There is no clone, no work tree and no pull, so a force
-// push, a rewind or an unrelated history is nothing special here; telling that
-// a revision is older than the one applied is the caller's part, and Commit has
-// the dates for it. Where the server offers it, blobs over the size limit stay
+// push, a rewind or an unrelated history is nothing special to Fetch; who must
+// not go back asks Candidate.Descends, which gets the commits in between, and no
+// files, where the parents do not tell. Where the server offers it, blobs over the size limit stay
 // behind (partial clone).
 //
 // A ref is resolved as `git clone --branch` does: a branch wins over a tag of
@@ -37,6 +37,15 @@
 // because go-git's does not listen to its context; file:// and plain paths by
 // running `git upload-pack`. ~/.ssh/config and ALL_PROXY are not read for ssh;
 // HTTPS_PROXY and NO_PROXY are, for https.
+//
+// # Signatures
+//
+// Verified is the Trust that wants one: of the commit, or of the annotated tag
+// that the ref is. Package gitsig says what of; the keys are files of this
+// machine. Every object is known by the hash of its bytes, computed here: what
+// a signed commit leads to, all the files of its tree, is what was signed. The
+// hash is SHA-1 with Git's detection of collisions, by which bytes that were made
+// to collide go by another name, and are not found.
 //
 // # Credentials
 //

@@ -120,53 +120,68 @@ func (g *GitRemote) Fetch(ctx context.Context, known string) (*Candidate, error)
 	if known != "" && known == g.opts.Ref {
 		return nil, ErrUnchanged
 	}
+	return attempt(ctx, g, func(ctx context.Context) (*Candidate, error) { return g.fetch(ctx, known) })
+}
+
+func (g *GitRemote) fetch(ctx context.Context, known string) (*Candidate, error) {
+	return converse(ctx, g, func(s session) (*Candidate, error) { return g.transfer(ctx, s, known) })
+}
+
+// attempt does work within the time limit, and leaves it behind where it does
+// not end with its context: but one at a time.
+func attempt[T any](ctx context.Context, g *GitRemote, work func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, g.opts.Timeout, errTimeout)
 	defer cancel()
 
+	var none T
 	select {
 	case g.busy <- struct{}{}:
 	case <-ctx.Done():
 		err := interrupted(ctx, g.opts.Timeout).(*Error)
 		err.Text += ": an earlier fetch has not ended"
-		return nil, locate(err, "fetch", g.Origin())
+		return none, locate(err, "fetch", g.Origin())
 	}
 
 	type result struct {
-		c   *Candidate
+		t   T
 		err error
 	}
 	done := make(chan result, 1)
 	go func() {
 		defer func() { <-g.busy }()
-		c, err := g.fetch(ctx, known)
-		done <- result{c, err}
+		t, err := work(ctx)
+		done <- result{t, err}
 	}()
 	select {
 	case r := <-done:
-		return r.c, r.err
+		return r.t, r.err
 	case <-ctx.Done():
-		return nil, locate(interrupted(ctx, g.opts.Timeout), "fetch", g.Origin())
+		return none, locate(interrupted(ctx, g.opts.Timeout), "fetch", g.Origin())
 	}
 }
 
-func (g *GitRemote) fetch(ctx context.Context, known string) (*Candidate, error) {
-	var secrets []string
-	c, err := func() (*Candidate, error) {
+// converse has one conversation with the server, and gives its errors a place.
+func converse[T any](ctx context.Context, g *GitRemote, talk func(session) (T, error)) (T, error) {
+	var (
+		none    T
+		secrets []string
+	)
+	t, err := func() (T, error) {
 		s, err := g.connect(ctx, &secrets)
 		if err != nil {
-			return nil, err
+			return none, err
 		}
 		defer s.close()
-		return g.transfer(ctx, s, known)
+		return talk(s)
 	}()
 	switch {
 	case err == nil:
-		return c, nil
+		return t, nil
 	case errors.Is(err, ErrUnchanged):
-		return nil, ErrUnchanged
+		return none, ErrUnchanged
 	case ctx.Err() != nil:
 		// Whatever broke, it broke because time was up.
 		err = interrupted(ctx, g.opts.Timeout)
 	}
-	return nil, locate(err, "fetch", g.Origin(), secrets...)
+	return none, locate(err, "fetch", g.Origin(), secrets...)
 }

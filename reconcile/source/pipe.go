@@ -86,6 +86,9 @@ func (p *pipe) pack(_ context.Context, req *packp.UploadPackRequest) (io.ReadClo
 	p.out.head = nil
 	err := req.UploadRequest.Encode(p.in)
 	if err == nil {
+		err = req.UploadHaves.Encode(p.in, false)
+	}
+	if err == nil {
 		err = pktline.NewEncoder(p.in).EncodeString("done\n")
 	}
 	if err == nil {

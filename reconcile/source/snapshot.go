@@ -24,12 +24,13 @@ type limits struct {
 	visited  int   // number of directory entries looked at
 	pack     int64 // bytes of a Git transfer
 	inflated int64 // bytes of its objects, unpacked
+	commits  int   // commits of history looked at, to tell if it goes on
 }
 
 func defaultLimits() limits {
 	return limits{
 		file: 16 << 20, total: 64 << 20, files: 20_000, visited: 500_000,
-		pack: 128 << 20, inflated: 256 << 20,
+		pack: 128 << 20, inflated: 256 << 20, commits: 100_000,
 	}
 }
 

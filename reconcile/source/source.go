@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,6 +30,7 @@ type Tree struct {
 	Origin   string // what to call it in messages, credential free: https://host/repo@main, or the directory as given
 	FS       fs.FS  // the files; its root is the repository's (git) or the enclosing CUE module's (directory)
 	Dir      string // the spec's folder inside FS, slash separated, "." for the root
+	Signer   string // who vouched for it, as Trust.Check said: "alice@example.com (SSH SHA256:...)"; empty for Unverified
 
 	// Label goes in front of a path in FS to give what a user would open:
 	// empty for git. Name is kinder to the reader where Dir is not the root.
@@ -59,9 +61,11 @@ type Candidate struct {
 	Origin   string  // as Tree.Origin
 	Ref      string  // the ref it was found at, in full (refs/heads/main); empty for a directory or a pinned SHA
 	Commit   *Commit // nil for a directory
-	Tag      *Signed // the annotated tag that led here, or nil
+	Tag      *Tag    // the annotated tag that led here, or nil; of a tag of a tag, the first
 
-	open func() (*Tree, error)
+	open     func() (*Tree, error)
+	root     string                                      // git: the tree object that open reads
+	descends func(context.Context, string) (bool, error) // nil for a directory
 }
 
 // Commit is what a commit says about itself, unverified.
@@ -70,7 +74,13 @@ type Commit struct {
 	Committer Identity
 	Message   string
 	Parents   []string // 40 hex digits each
-	Signed
+	Object    []byte   // all of it, signature included: the bytes whose hash is the revision
+}
+
+// Tag is an annotated tag, unverified.
+type Tag struct {
+	ID     string // 40 hex digits
+	Object []byte // as Commit.Object
 }
 
 // Identity is an author, committer or tagger.
@@ -79,23 +89,17 @@ type Identity struct {
 	When        time.Time
 }
 
-// Signed is a Git object taken apart for the check of its signature.
-type Signed struct {
-	Payload   []byte // what was signed
-	Signature string // ASCII armoured PGP, SSH or X.509, empty if there is none
-}
-
-// Trust decides if a candidate may be used. Check returns nil to admit it; the
-// error otherwise is shown to the operator.
+// Trust decides if a candidate may be used. Check returns nil to admit it, and
+// who vouched for it, if anybody; the error otherwise is shown to the operator.
 type Trust interface {
-	Check(*Candidate) error
+	Check(*Candidate) (signer string, err error)
 }
 
 // Unverified admits any revision: whoever can write to the source decides.
 type Unverified struct{}
 
-// Check returns nil.
-func (Unverified) Check(*Candidate) error { return nil }
+// Check returns nobody and nil.
+func (Unverified) Check(*Candidate) (string, error) { return "", nil }
 
 // Admit asks t, and only if that agrees reads the files. It may be called
 // again; each call gives a Tree of its own.
@@ -103,19 +107,45 @@ func (c *Candidate) Admit(t Trust) (*Tree, error) {
 	if t == nil {
 		t = refuseAll{}
 	}
-	if err := t.Check(c); err != nil {
+	signer, err := t.Check(c)
+	if err != nil {
 		return nil, &Error{Op: "admit", Origin: c.Origin, Kind: ErrDenied, Text: "revision " + c.Revision + ": " + err.Error(), Err: err}
 	}
 	tree, err := c.open()
 	if err != nil {
 		return nil, locate(err, "read", c.Origin)
 	}
+	tree.Signer = signer
 	return tree, nil
+}
+
+// Descends reports if from, a revision as in Tree.Revision, is this candidate's
+// own or among its ancestors: if it is not, taking this candidate would go back,
+// or to another history. An empty from is among everybody's ancestors, and a
+// directory has no history, so that its candidates descend from everything.
+//
+// A parent is known at once. For anything older the history since from is
+// fetched, without files where the server can leave them out; true then rests
+// on the hashes of the commits in between, false partly on the server's word.
+// If the history cannot be had, is incomplete or too long to tell, there is an
+// error, of the kinds that Fetch has, and the answer means nothing.
+func (c *Candidate) Descends(ctx context.Context, from string) (bool, error) {
+	switch {
+	case c.descends == nil, from == "", from == c.Revision:
+		return true, nil
+	case c.Commit != nil && slices.Contains(c.Commit.Parents, from):
+		return true, nil
+	case !fullSHA.MatchString(from): // a directory's: the source was another
+		return false, nil
+	}
+	return c.descends(ctx, strings.ToLower(from))
 }
 
 type refuseAll struct{}
 
-func (refuseAll) Check(*Candidate) error { return errors.New("no trust policy was given") }
+func (refuseAll) Check(*Candidate) (string, error) {
+	return "", errors.New("no trust policy was given")
+}
 
 // within reports if the slash separated path p is dir or below it.
 func within(p, dir string) bool {

@@ -185,7 +185,8 @@ func (g *GitRemote) candidate(objects *memory.Storage, t target, known string) (
 			return nil, invalid("the tag %s cannot be read", at)
 		}
 		if c.Tag == nil {
-			if c.Tag, err = signed(tag.EncodeWithoutSignature, tag.PGPSignature); err != nil {
+			c.Tag = &Tag{ID: at.String()}
+			if c.Tag.Object, err = whole(objects, plumbing.TagObject, at); err != nil {
 				return nil, err
 			}
 		}
@@ -201,7 +202,7 @@ func (g *GitRemote) candidate(objects *memory.Storage, t target, known string) (
 	if c.Revision = at.String(); c.Revision == known {
 		return nil, ErrUnchanged
 	}
-	sig, err := signed(commit.EncodeWithoutSignature, commit.PGPSignature)
+	raw, err := whole(objects, plumbing.CommitObject, at)
 	if err != nil {
 		return nil, err
 	}
@@ -209,10 +210,14 @@ func (g *GitRemote) candidate(objects *memory.Storage, t target, known string) (
 		Author:    identity(commit.Author),
 		Committer: identity(commit.Committer),
 		Message:   commit.Message,
-		Signed:    *sig,
+		Object:    raw,
 	}
 	for _, p := range commit.ParentHashes {
 		c.Commit.Parents = append(c.Commit.Parents, p.String())
+	}
+	c.root = commit.TreeHash.String()
+	c.descends = func(ctx context.Context, from string) (bool, error) {
+		return g.descends(ctx, c, from)
 	}
 	c.open = func() (*Tree, error) {
 		files, err := readTree(objects, commit.TreeHash, g.dir, g.lim)
@@ -228,16 +233,13 @@ func identity(s object.Signature) Identity {
 	return Identity{Name: s.Name, Email: s.Email, When: s.When}
 }
 
-func signed(encode func(plumbing.EncodedObject) error, signature string) (*Signed, error) {
-	var o plumbing.MemoryObject
-	if err := encode(&o); err != nil {
-		return nil, invalid("the revision's signature cannot be separated from it: %v", err)
-	}
-	payload, err := content(&o)
+// whole is an object as it was hashed.
+func whole(objects *memory.Storage, kind plumbing.ObjectType, at plumbing.Hash) ([]byte, error) {
+	o, err := objects.EncodedObject(kind, at)
 	if err != nil {
-		return nil, err
+		return nil, invalid("the %s %s cannot be read: %v", kind, at, err)
 	}
-	return &Signed{Payload: payload, Signature: signature}, nil
+	return content(o)
 }
 
 func content(o plumbing.EncodedObject) (data []byte, err error) {

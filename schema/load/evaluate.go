@@ -41,11 +41,12 @@ var collections = map[string]struct{ key, value string }{
 	"loadBalancers":        {"#Hostname", "#LoadBalancer"},
 	"privateLoadBalancers": {"#ShortName", "#PrivateLoadBalancer"},
 	"dnsRecords":           {"#ShortName", "#DNSRecord"},
+	"notifications":        {"#Name", "#Notification"},
 }
 
 // scalars are the other fields.
 var scalars = map[string]string{
-	"stack": "#StackName", "account": "#Account", "plan": "#Plan", "policy": "#Policy",
+	"stack": "#StackName", "account": "#Account", "plan": "#Plan", "policy": "#Policy", "leader": "#Leader",
 }
 
 // evaluation is one run of CUE over a user's package.

@@ -18,6 +18,9 @@ type Options struct {
 	// Upgrade replaces the engine that is found first by this build, if it is of
 	// another.
 	Upgrade bool
+	// OnEvent hears of every event of the engine, after it was logged, and must
+	// not block; may be nil.
+	OnEvent func(host.NumberedEvent)
 	// Normal asks for ordinary scheduling and memory of the engine.
 	Normal bool
 	// External leaves starting and ending the engine to somebody else, such as a
@@ -28,6 +31,7 @@ type Options struct {
 // Agent supervises an engine and does for it what takes time. Use New.
 type Agent struct {
 	log        *slog.Logger
+	onEvent    func(host.NumberedEvent)
 	dir        string
 	supervisor *host.Supervisor
 	checks     *checks
@@ -44,7 +48,7 @@ type Agent struct {
 
 // New makes an agent that does nothing before Run.
 func New(o Options) *Agent {
-	a := &Agent{log: o.Log, told: make(chan struct{}, 1), results: map[string]host.Result{}}
+	a := &Agent{log: o.Log, onEvent: o.OnEvent, told: make(chan struct{}, 1), results: map[string]host.Result{}}
 	a.supervisor = &host.Supervisor{
 		Dir: o.Dir, Log: o.Log, Upgrade: o.Upgrade, Normal: o.Normal, External: o.External,
 		OnEvent: a.hear, OnConfig: a.follow, OnAttach: a.attach,
@@ -104,6 +108,10 @@ func (a *Agent) UpgradeEngine(ctx context.Context, path string) error {
 // Configure makes a configuration wanted. An error is for one that no engine
 // would take.
 func (a *Agent) Configure(c host.Config) error { return a.supervisor.Configure(c) }
+
+// Wanted is what the engine is to run: what Configure was given last, or what
+// somebody else has configured since. Nil before either.
+func (a *Agent) Wanted() *host.Config { return a.supervisor.Wanted() }
 
 // follow begins and ends checks as the engine's configuration has them.
 func (a *Agent) follow(c host.Config) {
@@ -197,6 +205,9 @@ func (a *Agent) hear(ev host.NumberedEvent) {
 		level = slog.LevelWarn
 	}
 	a.log.Log(context.Background(), level, ev.Kind, args...)
+	if a.onEvent != nil {
+		a.onEvent(ev)
+	}
 	if ev.Kind == "transition" {
 		a.hooks.tell(a.hookCtx, transition{router: ev.Router, to: ev.To, cause: ev.Cause, at: ev.Time, retiring: ev.Retiring})
 	}

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"context"
+
+	"github.com/hactl/hactl/reconcile/source"
+	"github.com/hactl/hactl/schema"
+	"github.com/hactl/hactl/schema/load"
+)
+
+// evaluator loads specifications for the agent, and logs what is doubtful.
+func (r *runner) evaluator() func(context.Context, *source.Tree) (*schema.Spec, error) {
+	return func(ctx context.Context, tree *source.Tree) (*schema.Spec, error) {
+		spec, warnings, err := load.Load(ctx, load.Files{FS: tree.FS, Dir: tree.Dir, Name: tree.Name}, r.spec.limits())
+		for _, w := range warnings {
+			r.log.Warn(w.String(), "revision", tree.Revision)
+		}
+		return spec, err
+	}
+}

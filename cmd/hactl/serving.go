@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sys/unix"
+
+	"github.com/hactl/hactl/engines/host"
+	"github.com/hactl/hactl/reconcile/status"
+)
+
+// listenFlags say where an agent is asked how it is, besides its socket.
+type listenFlags struct {
+	address   string
+	cert, key string
+	tokenFile string
+}
+
+func (f *listenFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.address, "listen", "", "address for health, metrics, status and webhooks, such as 127.0.0.1:9180 or 192.0.2.10:9443 (default: the socket in the runtime directory alone)")
+	flags.StringVar(&f.cert, "tls-cert", "", "certificate for --listen, in PEM; read again for each connection")
+	flags.StringVar(&f.key, "tls-key", "", "its key")
+	flags.StringVar(&f.tokenFile, "agent-token-file", os.Getenv("HACTL_AGENT_TOKEN_FILE"), "file with the bearer token that /status and /metrics ask for (default: HACTL_AGENT_TOKEN_FILE)")
+}
+
+// check refuses what would show a status, or take a token, in the clear.
+func (f *listenFlags) check() error {
+	if (f.cert == "") != (f.key == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if f.address == "" {
+		if f.cert != "" {
+			return errors.New("--tls-cert goes with --listen")
+		}
+		return nil
+	}
+	name, port, err := net.SplitHostPort(f.address)
+	if err != nil || port == "" {
+		return fmt.Errorf("--listen %s: want address:port", f.address)
+	}
+	a, err := netip.ParseAddr(name)
+	loopback := name == "localhost" || err == nil && a.IsLoopback()
+	switch {
+	case loopback:
+	case f.cert == "":
+		return fmt.Errorf("--listen %s can be reached from other machines: pass --tls-cert and --tls-key, or an address of loopback", f.address)
+	case f.tokenFile == "":
+		return fmt.Errorf("--listen %s can be reached from other machines: pass --agent-token-file, or an address of loopback", f.address)
+	}
+	if f.cert != "" {
+		if _, err := f.certificate(nil); err != nil {
+			return err
+		}
+	}
+	if f.tokenFile != "" {
+		if _, err := secretFile(f.tokenFile); err != nil {
+			return fmt.Errorf("--agent-token-file: %w", err)
+		}
+	}
+	return nil
+}
+
+func (f *listenFlags) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c, err := tls.LoadX509KeyPair(f.cert, f.key)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert: %w", err)
+	}
+	return &c, nil
+}
+
+// agentSocket is where an agent is asked on its own machine.
+func agentSocket(dir string) string { return filepath.Join(dir, "agent.sock") }
+
+// serving is what of an agent others see.
+type serving struct {
+	r       *runner
+	metrics *status.Metrics
+	server  *status.Server
+}
+
+func newServing(r *runner) *serving {
+	s := &serving{r: r}
+	facts := func() status.Facts { return r.facts(context.Background()) }
+	s.metrics = status.NewMetrics(facts)
+	s.server = &status.Server{
+		Facts: facts, Metrics: s.metrics, Control: r,
+		Report: func(ctx context.Context) any { return r.report(ctx) },
+	}
+	if r.listen.tokenFile != "" {
+		s.server.Token = func() (string, error) { return secretFile(r.listen.tokenFile) }
+	}
+	return s
+}
+
+// most is how many connections there may be at a time.
+const mostConnections = 64
+
+// start listens; what it serves ends with ctx.
+func (s *serving) start(ctx context.Context, wg *sync.WaitGroup) error {
+	local, err := listenLocal(ctx, s.r.host.dir())
+	if err != nil {
+		return err
+	}
+	s.serve(ctx, wg, local, s.server.Local())
+	if s.r.listen.address == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", s.r.listen.address)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	l = netutil.LimitListener(l, mostConnections)
+	if s.r.listen.cert != "" {
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.r.listen.certificate, NextProtos: []string{"http/1.1"}})
+	}
+	s.r.log.Info("listening", "address", l.Addr().String(), "tls", s.r.listen.cert != "")
+	s.serve(ctx, wg, l, s.server.Reader())
+	return nil
+}
+
+func (s *serving) serve(ctx context.Context, wg *sync.WaitGroup, l net.Listener, h http.Handler) {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		// A sync answers when the specification has been evaluated.
+		WriteTimeout: 5 * time.Minute, ErrorLog: nil,
+	}
+	wg.Go(func() { _ = server.Serve(l) })
+	context.AfterFunc(ctx, func() {
+		limited, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer done()
+		if server.Shutdown(limited) != nil {
+			_ = server.Close()
+		}
+	})
+}
+
+// listenLocal makes the agent's socket, which is its user's alone.
+func listenLocal(ctx context.Context, dir string) (net.Listener, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("runtime directory: %w", err)
+	}
+	path := agentSocket(dir)
+	var d net.Dialer
+	if c, err := d.DialContext(ctx, "unix", path); err == nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("another hactl run works in %s", dir)
+	} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("the agent's socket: %w", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the agent's socket: %w", err)
+	}
+	old := unix.Umask(0o177)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	unix.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("the agent's socket: %w", err)
+	}
+	l.SetUnlinkOnClose(false) // The next agent may have it by then.
+	return l, nil
+}
+
+// askEngine is how its VRRP engine is, and what it runs.
+func (r *runner) askEngine(ctx context.Context) (*host.Status, *host.Config, error) {
+	if r.agent == nil {
+		return nil, nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	client, err := host.Dial(ctx, r.host.dir())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer client.Close()
+	s, err := client.Status(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg, err := client.Config(ctx)
+	return s, cfg, err
+}

@@ -1,0 +1,93 @@
+package memory
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hactl/hactl/engines/vrrp"
+)
+
+// LAN is a switch with hosts on it. What is sent arrives at once, in order, or
+// not at all. Its methods may be called concurrently.
+type LAN struct {
+	epoch time.Time
+
+	mu    sync.Mutex
+	nodes []*Node
+	queue []frame
+	busy  bool
+	cut   func(from, to string) bool
+}
+
+// frame is an advertisement on its way.
+type frame struct {
+	from, to *Node
+	packet   vrrp.Packet
+}
+
+// NewLAN is a LAN without hosts. Its time begins now.
+func NewLAN() *LAN { return &LAN{epoch: time.Now()} }
+
+// Join adds a host that is switched off.
+func (l *LAN) Join(name string, address netip.Addr) *Node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := &Node{lan: l, name: name, address: address}
+	l.nodes = append(l.nodes, n)
+	return n
+}
+
+// Cut loses what cut says; nil for nothing. It must not call the LAN.
+func (l *LAN) Cut(cut func(from, to string) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = cut
+}
+
+// Holders are the hosts that have an address, by name.
+func (l *LAN) Holders(address netip.Addr) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var names []string
+	for _, n := range l.nodes {
+		if n.on && slices.Contains(n.holds, address) {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+func (l *LAN) now() time.Duration { return time.Since(l.epoch) }
+
+// send queues a message for the hosts that it reaches. l.mu is held.
+func (l *LAN) send(from *Node, source, group netip.Addr, peers []netip.Addr, message []byte) {
+	for _, to := range l.nodes {
+		if to == from || !to.on || l.cut != nil && l.cut(from.name, to.name) {
+			continue
+		}
+		if len(peers) > 0 && !slices.Contains(peers, to.address) {
+			continue
+		}
+		destination := group
+		if len(peers) > 0 {
+			destination = to.address
+		}
+		l.queue = append(l.queue, frame{from, to, vrrp.Packet{Source: source, Destination: destination, TTL: 255, Message: message}})
+	}
+}
+
+// settle delivers what is queued, and what comes of that. l.mu is held.
+func (l *LAN) settle() {
+	if l.busy {
+		return
+	}
+	l.busy = true
+	for len(l.queue) > 0 {
+		f := l.queue[0]
+		l.queue = l.queue[1:]
+		f.to.receive(&f.packet)
+	}
+	l.busy = false
+}

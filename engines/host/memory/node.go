@@ -1,0 +1,289 @@
+package memory
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/hactl/hactl/engines/host"
+	"github.com/hactl/hactl/engines/vrrp"
+)
+
+// Node is a host. Like an engine's process, it outlives who configures it.
+type Node struct {
+	lan     *LAN
+	name    string
+	address netip.Addr
+
+	// Of the LAN's lock:
+	on      bool
+	started time.Time
+	routers []*router
+	holds   []netip.Addr
+	timer   *time.Timer // of the machines
+	wanted  *host.Config
+	present *host.Config // with its stages
+	stages  *time.Timer  // of a change in steps
+	observe func(host.Event)
+}
+
+// router is a Virtual Router on a host.
+type router struct {
+	cfg      host.Router
+	machine  *vrrp.Machine
+	since    time.Time
+	cause    vrrp.Cause
+	heard    time.Time // an advertisement with accepted parameters other than its own
+	retiring bool
+}
+
+// ErrOff is the error of a host that is switched off.
+var ErrOff = errors.New("the host is off")
+
+// Name is the host's.
+func (n *Node) Name() string { return n.name }
+
+// Observe has f told of transitions. It must not call the LAN.
+func (n *Node) Observe(f func(host.Event)) {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	n.observe = f
+}
+
+// Boot switches the host on: it runs nothing before it is configured.
+func (n *Node) Boot() {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	n.on, n.started = true, time.Now()
+}
+
+// Crash switches the host off without a goodbye.
+func (n *Node) Crash() {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	n.on = false
+	n.routers, n.holds, n.wanted, n.present = nil, nil, nil, nil
+	for _, t := range []*time.Timer{n.timer, n.stages} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// Stop hands over, make before break, as an engine that is told to end.
+func (n *Node) Stop() {
+	n.locked(func() {
+		for _, r := range n.routers {
+			n.handle(r, vrrp.Shutdown{})
+		}
+	})
+}
+
+// Configure makes a configuration wanted, as host.Supervisor does: in steps
+// where the members of a Virtual Router have to agree.
+func (n *Node) Configure(c host.Config) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	err := error(nil)
+	n.locked(func() {
+		if !n.on {
+			err = ErrOff
+			return
+		}
+		n.wanted = &c
+		n.step()
+	})
+	return err
+}
+
+// Config is what the host runs; nil before it is configured.
+func (n *Node) Config() *host.Config {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	return n.present
+}
+
+// Status is how the host is, as far as there is one in memory; nil when off.
+func (n *Node) Status() *host.Status {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	if !n.on {
+		return nil
+	}
+	s := &host.Status{Build: host.Build(), Started: n.started, Agents: 1}
+	if n.present != nil {
+		s.Revision = n.present.Revision
+	}
+	for _, r := range n.routers {
+		m := r.machine.Status()
+		v := host.RouterStatus{
+			Name: r.cfg.Name, Interface: r.cfg.Interface, VRID: r.cfg.VRID, State: m.State.String(), Cause: r.cause.String(), Since: r.since,
+			Priority: m.Priority, Interval: m.Interval, Source: n.address, Leader: m.Leader, LeaderPriority: m.LeaderPriority,
+			Retiring: r.retiring, Maintenance: r.cfg.Maintenance,
+		}
+		for _, a := range r.cfg.Addresses {
+			v.Addresses = append(v.Addresses, a.Prefix)
+			if slices.Contains(n.holds, a.Prefix.Addr()) {
+				v.Present = append(v.Present, a.Prefix)
+			}
+		}
+		s.Routers = append(s.Routers, v)
+	}
+	return s
+}
+
+// locked does something under the LAN's lock, and what comes of it.
+func (n *Node) locked(do func()) {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	do()
+	n.lan.settle()
+	for _, other := range n.lan.nodes {
+		other.arm()
+	}
+}
+
+// step takes the next step to what is wanted.
+func (n *Node) step() {
+	if !n.on || n.wanted == nil {
+		return
+	}
+	next := *n.wanted
+	if n.present != nil {
+		next, _ = host.Stage(*n.present, *n.wanted, time.Now())
+	}
+	next, due := host.Advance(next, time.Now(),
+		func(name string) bool {
+			r := n.router(name)
+			return r != nil && r.machine.State() == vrrp.StateActive
+		},
+		func(name string) (heard time.Time) {
+			if r := n.router(name); r != nil {
+				heard = r.heard
+			}
+			return heard
+		})
+	if n.stages != nil {
+		n.stages.Stop()
+	}
+	if !due.IsZero() {
+		n.stages = time.AfterFunc(max(time.Until(due), time.Millisecond), func() { n.locked(n.step) })
+	}
+	n.apply(next)
+}
+
+func (n *Node) router(name string) *router {
+	for _, r := range n.routers {
+		if r.cfg.Name == name && !r.retiring {
+			return r
+		}
+	}
+	return nil
+}
+
+// apply makes a configuration the present one.
+func (n *Node) apply(c host.Config) {
+	n.present = &c
+	for _, r := range n.routers {
+		stays := slices.ContainsFunc(c.Routers, func(w host.Router) bool { return w.Name == r.cfg.Name && w.Interface == r.cfg.Interface })
+		if !stays && !r.retiring {
+			r.retiring = true
+			n.handle(r, vrrp.Shutdown{})
+		}
+	}
+	for _, w := range c.Routers {
+		cfg := w.MachineConfig(n.source(&w))
+		if r := n.router(w.Name); r != nil {
+			r.cfg = w
+			n.handle(r, &cfg)
+			n.handle(r, vrrp.Maintenance(w.Maintenance || c.Maintenance))
+			continue
+		}
+		m, err := vrrp.New(cfg)
+		if err != nil {
+			panic("memory: " + err.Error()) // It was validated.
+		}
+		r := &router{cfg: w, machine: m, since: time.Now()}
+		n.routers = append(n.routers, r)
+		n.handle(r, vrrp.Maintenance(w.Maintenance || c.Maintenance))
+		n.handle(r, vrrp.Startup{})
+	}
+	n.routers = slices.DeleteFunc(n.routers, func(r *router) bool { return r.retiring && r.machine.State() == vrrp.StateInitialize })
+}
+
+func (n *Node) source(r *host.Router) netip.Addr {
+	if r.Source.IsValid() {
+		return r.Source
+	}
+	return n.address
+}
+
+func (n *Node) receive(p *vrrp.Packet) {
+	if !n.on {
+		return
+	}
+	for _, r := range slices.Clone(n.routers) {
+		n.handle(r, p)
+	}
+}
+
+// handle gives an event to a machine and does what it asks for.
+func (n *Node) handle(r *router, ev vrrp.Event) {
+	for _, a := range r.machine.Handle(n.lan.now(), ev) {
+		switch a.Kind {
+		case vrrp.ActionSend:
+			group := vrrp.MulticastAddress(r.cfg.Addresses[0].Prefix.Addr().Is6())
+			source := n.source(&r.cfg)
+			n.lan.send(n, source, group, r.cfg.Peers, r.machine.Append(nil, group, a.Priority))
+		case vrrp.ActionAdd:
+			for _, address := range a.Addresses {
+				if !slices.Contains(n.holds, address) {
+					n.holds = append(n.holds, address)
+				}
+			}
+		case vrrp.ActionRemove:
+			n.holds = slices.DeleteFunc(n.holds, func(h netip.Addr) bool { return slices.Contains(a.Addresses, h) })
+		case vrrp.ActionTransition:
+			r.since, r.cause = time.Now(), a.Cause
+			if n.observe != nil {
+				n.observe(host.Event{Time: r.since, Router: r.cfg.Name, Kind: "transition", From: a.From.String(), To: a.To.String(), Cause: a.Cause.String()})
+			}
+		case vrrp.ActionNote:
+			if a.Note == vrrp.NoteAlternative {
+				r.heard = time.Now()
+				if n.present != nil && slices.ContainsFunc(n.present.Routers, func(c host.Router) bool { return c.Name == r.cfg.Name && c.Staging != nil }) {
+					time.AfterFunc(time.Millisecond, func() { n.locked(n.step) })
+				}
+			}
+		}
+	}
+}
+
+// arm sets the timer of the machines.
+func (n *Node) arm() {
+	if n.timer != nil {
+		n.timer.Stop()
+	}
+	due := time.Duration(vrrp.Never)
+	for _, r := range n.routers {
+		due = min(due, r.machine.Deadline())
+	}
+	if !n.on || due == vrrp.Never {
+		return
+	}
+	n.timer = time.AfterFunc(max(due-n.lan.now(), 0), func() {
+		n.locked(func() {
+			if !n.on {
+				return
+			}
+			now := n.lan.now()
+			for _, r := range slices.Clone(n.routers) {
+				if r.machine.Deadline() <= now {
+					n.handle(r, vrrp.Timeout{})
+				}
+			}
+		})
+	})
+}

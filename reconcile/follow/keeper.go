@@ -1,0 +1,476 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/loop"
+	"github.com/hactl/hactl/schema"
+)
+
+// Edge plans and applies edge changes; a *loop.Loop is one.
+type Edge interface {
+	Desired(spec *schema.Spec, revision, host string) reconcile.Desired
+	Plan(context.Context, loop.Request) (*loop.Round, error)
+	Execute(ctx context.Context, round *loop.Round, grace time.Duration) (loop.Outcome, error)
+}
+
+// Leader tells who may write to the edge.
+type Leader interface {
+	// Lead is cheap: it may go by what this host knows.
+	Lead(ctx context.Context, spec *schema.Spec) Leadership
+	// Confirm is asked right before each write, and goes to whoever decides: an
+	// error says that the leadership l of this host has ended, or may have.
+	Confirm(ctx context.Context, spec *schema.Spec, l Leadership) error
+}
+
+// KeeperOptions are what a Keeper works with.
+type KeeperOptions struct {
+	// Edge is how to reach the edge as a specification has it; an error says
+	// why that cannot be, such as a missing token.
+	Edge   func(*schema.Spec) (Edge, error)
+	Leader Leader
+	// Confirm reads the source once. Who begins to lead does nothing before it
+	// has succeeded: another host may have applied a newer revision.
+	Confirm func(context.Context) error
+	// Suspended tells whether, and until when, the edge is left alone.
+	Suspended func() *Suspension
+	// Changes says that leadership may have changed; may be nil.
+	Changes <-chan struct{}
+	// Resync is how often the edge is read when nothing has changed, to find
+	// drift.
+	Resync time.Duration
+	// Allowed guard rails are not checked.
+	Allowed []reconcile.Rule
+	// Observe hears of every event, in order, and must not block; may be nil.
+	Observe func(Event)
+}
+
+// Keeper keeps the edge as the last good revision has it, while this host
+// leads. Use NewKeeper; its methods may be called concurrently.
+type Keeper struct {
+	o    KeeperOptions
+	poke chan struct{}
+
+	// Of Run's goroutine:
+	term      string             // in which the source was confirmed
+	done      string             // revision that was applied whole
+	next      time.Time          // when to read the edge again
+	backoff   time.Duration      // after a failure that may pass
+	stalled   map[schema.ID]bool // steps refused for good, of this revision
+	stalledOf string             // that revision
+	drifted   string             // drift told of last
+	troubled  string             // failure told of last
+
+	mu     sync.Mutex
+	good   *Good
+	base   map[schema.ID]string // fingerprints of the revision before good, if that is another host's work
+	forced *forced
+	cancel context.CancelFunc // of the turn under way
+	state  EdgeState
+}
+
+// forced is a look that somebody asked for.
+type forced struct{ allowed []reconcile.Rule }
+
+const (
+	// leaderPoll is how often leadership is looked at without an event.
+	leaderPoll = 15 * time.Second
+	minBackoff = 10 * time.Second
+	maxBackoff = 5 * time.Minute
+	// rounds bounds how often one turn plans anew.
+	rounds = 4
+	// grace is how long requests may go on after an interruption.
+	grace = 30 * time.Second
+)
+
+// NewKeeper makes a Keeper that does nothing before Run.
+func NewKeeper(o KeeperOptions) *Keeper {
+	return &Keeper{o: o, poke: make(chan struct{}, 1), state: EdgeState{Leadership: Leadership{Mode: "none"}}}
+}
+
+// State is how it stands.
+func (k *Keeper) State() EdgeState {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state
+}
+
+// Want makes g what the edge is kept at. What is under way for another revision
+// begins no further step.
+func (k *Keeper) Want(g *Good) {
+	k.mu.Lock()
+	former := k.good
+	if k.state.Leadership.Mine {
+		k.base = nil // the journal knows
+	} else if former != nil && former.Revision != g.Revision {
+		if edge, err := k.o.Edge(former.Spec); err == nil {
+			k.base = map[schema.ID]string{}
+			for id, o := range edge.Desired(former.Spec, former.Revision, "").Objects {
+				k.base[id] = reconcile.Fingerprint(o)
+			}
+		}
+	}
+	k.good = g
+	if k.cancel != nil {
+		k.cancel()
+	}
+	k.mu.Unlock()
+	k.wake()
+}
+
+// Sync reads the edge soon, and tries again what was refused.
+func (k *Keeper) Sync(allowed []reconcile.Rule) {
+	k.mu.Lock()
+	k.forced = &forced{allowed}
+	k.mu.Unlock()
+	k.wake()
+}
+
+// Interrupt lets what is under way begin no further step, as when suspended.
+func (k *Keeper) Interrupt() {
+	k.mu.Lock()
+	if k.cancel != nil {
+		k.cancel()
+	}
+	k.mu.Unlock()
+	k.wake()
+}
+
+func (k *Keeper) wake() {
+	select {
+	case k.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Run keeps the edge until ctx ends; requests under way are finished.
+func (k *Keeper) Run(ctx context.Context) {
+	for {
+		timer := time.NewTimer(k.turn(ctx))
+		select {
+		case <-k.poke:
+		case <-k.o.Changes:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+	}
+}
+
+// turn looks once at what there is to do, does it, and says when to look again.
+func (k *Keeper) turn(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	k.mu.Lock()
+	k.cancel = cancel
+	good, force := k.good, k.forced
+	k.forced = nil
+	k.mu.Unlock()
+	if good == nil {
+		return leaderPoll
+	}
+	lead := k.o.Leader.Lead(ctx, good.Spec)
+	k.led(lead, good)
+	if !lead.Mine {
+		k.term, k.done, k.next = "", "", time.Time{}
+		k.wait("", nil)
+		return leaderPoll
+	}
+	edge, err := k.o.Edge(good.Spec)
+	if err != nil {
+		k.wait(err.Error(), force)
+		return leaderPoll
+	}
+	if s := k.o.Suspended(); s != nil {
+		k.wait("suspended until "+s.Until.Format(time.RFC3339), force)
+		return min(leaderPoll, max(time.Until(s.Until), time.Second))
+	}
+	if k.term != lead.Term {
+		if err := k.o.Confirm(ctx); err != nil && !isVerdict(err) {
+			if ctx.Err() == nil {
+				k.wait("leads, and has to read the specification first: "+err.Error(), force)
+			}
+			return minBackoff
+		}
+		k.term = lead.Term
+		k.next = time.Time{}
+		if ctx.Err() != nil { // there is a newer one
+			k.keepForced(force)
+			return 0
+		}
+	}
+	now := time.Now()
+	if force == nil && k.done == good.Revision && now.Before(k.next) || force == nil && k.stalledOf == good.Revision && now.Before(k.next) {
+		return min(leaderPoll, k.next.Sub(now))
+	}
+	if force != nil || k.stalledOf != good.Revision {
+		k.stalled, k.stalledOf, k.backoff = map[schema.ID]bool{}, good.Revision, 0
+	}
+	k.wait("", nil)
+	permitted := reconcile.WithPermit(ctx, func(ctx context.Context) error { return k.o.Leader.Confirm(ctx, good.Spec, lead) })
+	var allowed []reconcile.Rule
+	if force != nil {
+		allowed = force.allowed
+	}
+	k.apply(permitted, good, edge, append(allowed, k.o.Allowed...))
+	if ctx.Err() != nil {
+		return 0
+	}
+	return min(leaderPoll, max(time.Until(k.next), 0))
+}
+
+// isVerdict tells that the source was read, and that what is there does not run.
+func isVerdict(err error) bool {
+	var refused *RefusedError
+	return errors.As(err, &refused)
+}
+
+// apply plans and executes until nothing is left that could be done now.
+func (k *Keeper) apply(ctx context.Context, good *Good, edge Edge, allowed []reconcile.Rule) {
+	k.mu.Lock()
+	base := k.base
+	k.mu.Unlock()
+	applied := 0
+	for round := range rounds {
+		r, err := edge.Plan(ctx, loop.Request{Spec: good.Spec, Revision: good.Revision, Allowed: allowed, Applied: base})
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			k.retry(good, fmt.Errorf("read the edge: %w", err))
+			return
+		}
+		k.looked(good, r, round == 0)
+		steps, err := k.due(good, r)
+		if err != nil {
+			k.refused(good, err)
+			return
+		}
+		if steps == 0 && len(r.Plan.Steps) == 0 && k.done != good.Revision {
+			// The journal is to know that the edge is as this revision has it.
+			if _, err := edge.Execute(ctx, r, grace); err != nil {
+				k.retry(good, err)
+				return
+			}
+		}
+		if steps == 0 {
+			k.settled(good, r, applied)
+			return
+		}
+		o, err := edge.Execute(ctx, r, grace)
+		applied += len(o.Done)
+		if len(o.Failed)+len(o.Left) > 0 || err != nil {
+			if k.ended(ctx, good, o, err) {
+				return
+			}
+		}
+		base = nil // The journal knows what was done.
+		k.mu.Lock()
+		k.base = nil
+		k.mu.Unlock()
+	}
+	k.retry(good, errors.New("what was applied differs again each time: somebody else may be changing it"))
+}
+
+// due narrows a round's plan to what may be done, and counts that. Violations
+// are an error.
+func (k *Keeper) due(good *Good, r *loop.Round) (int, error) {
+	if len(r.Plan.Violations) > 0 {
+		return 0, errors.New(Describe(r.Plan.Violations))
+	}
+	report := good.Spec.Policy != nil && good.Spec.Policy.Drift == "report"
+	if !report && len(k.stalled) == 0 {
+		return len(r.Plan.Steps), nil
+	}
+	var targets []schema.ID // second objects go with their first
+	for _, s := range r.Plan.Steps {
+		if !k.stalled[s.ID] && !(report && s.Drift) && !strings.Contains(s.ID.Name, "#") {
+			targets = append(targets, s.ID)
+		}
+	}
+	if len(targets) == 0 {
+		return 0, nil
+	}
+	// What a target needs comes with it, drift or not.
+	if err := r.Plan.Restrict(targets, r.Desired, r.Live); err != nil {
+		return 0, err
+	}
+	return len(r.Plan.Steps), nil
+}
+
+// ended sorts what did not succeed by what can be done about it, and tells
+// whether this turn is over.
+func (k *Keeper) ended(ctx context.Context, good *Good, o loop.Outcome, err error) (over bool) {
+	var failed []Failure
+	passing, conflict := err != nil, false
+	for _, f := range o.Failed {
+		failed = append(failed, Failure{f.ID, f.Err.Error()})
+		switch reconcile.ClassOf(f.Err) {
+		case reconcile.Transient, reconcile.Unavailable:
+			passing = true
+		case reconcile.Conflict:
+			conflict = true
+		default:
+			k.stalled[f.ID] = true
+		}
+	}
+	k.set(func(s *EdgeState) { s.Failed = failed })
+	if ctx.Err() != nil {
+		return true
+	}
+	switch {
+	case len(o.Failed) == 0 && err == nil: // Left: not permitted any more.
+		k.next = time.Time{}
+		k.wake()
+		return true
+	case passing:
+		k.retry(good, problem(o, err))
+		return true
+	case conflict:
+		return false
+	}
+	k.refused(good, problem(o, err))
+	return true
+}
+
+func problem(o loop.Outcome, err error) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%d of %d steps failed; the first: %w", len(o.Failed), len(o.Done)+len(o.Failed)+len(o.Skipped)+len(o.Left), o.Failed[0].Err)
+}
+
+// retry notes a failure that may pass.
+func (k *Keeper) retry(good *Good, err error) {
+	k.backoff = min(max(2*k.backoff, minBackoff), maxBackoff)
+	k.next, k.done = time.Now().Add(k.backoff), ""
+	k.set(func(s *EdgeState) { s.Err, s.Retry = err.Error(), k.next })
+	k.trouble(good, err)
+}
+
+// refused notes a failure that asks for another revision, or for a person.
+func (k *Keeper) refused(good *Good, err error) {
+	k.next, k.done = time.Now().Add(k.o.Resync), ""
+	k.set(func(s *EdgeState) { s.Err, s.Retry = err.Error(), time.Time{} })
+	k.trouble(good, err)
+}
+
+func (k *Keeper) trouble(good *Good, err error) {
+	if text := good.Revision + err.Error(); text != k.troubled {
+		k.troubled = text
+		k.tell(Event{Kind: EventFailed, Revision: good.Revision, Err: err})
+	}
+}
+
+// settled notes that nothing is left to do; steps may be, that are not to be
+// done.
+func (k *Keeper) settled(good *Good, r *loop.Round, applied int) {
+	now := time.Now()
+	k.next, k.backoff = now.Add(k.o.Resync), 0
+	if len(k.stalled) > 0 {
+		return // The failure stands.
+	}
+	fresh := k.done != good.Revision
+	k.done, k.troubled = good.Revision, ""
+	k.set(func(s *EdgeState) {
+		if fresh || applied > 0 {
+			s.Revision, s.Applied = good.Revision, now
+		}
+		s.Err, s.Retry, s.Failed = "", time.Time{}, nil
+		s.Pending = nil
+		if len(r.Plan.Steps) == 0 {
+			s.Drift = nil
+		}
+	})
+	if fresh || applied > 0 {
+		k.tell(Event{Kind: EventApplied, Revision: good.Revision, Text: fmt.Sprintf("%d steps", applied)})
+	}
+}
+
+// looked notes what a plan found.
+func (k *Keeper) looked(good *Good, r *loop.Round, first bool) {
+	var pending, drift []reconcile.Step
+	text := ""
+	for _, s := range r.Plan.Steps {
+		if s.Drift {
+			drift = append(drift, s)
+			text += s.ID.String() + " " + fmt.Sprint(s.Fields) + "\n"
+		} else {
+			pending = append(pending, s)
+		}
+	}
+	k.set(func(s *EdgeState) {
+		s.Looked, s.Objects = time.Now(), len(r.Desired.Objects)
+		s.Pending, s.Drift, s.Conflicts, s.Violations = pending, drift, r.Plan.Conflicts, r.Plan.Violations
+	})
+	if first && len(drift) > 0 && text != k.drifted {
+		k.tell(Event{Kind: EventDrift, Revision: good.Revision, Steps: drift, Text: driftText(drift)})
+	}
+	if first {
+		k.drifted = text
+	}
+}
+
+func driftText(steps []reconcile.Step) string {
+	text := fmt.Sprintf("%s would be %sd", steps[0].ID, steps[0].Action)
+	if n := len(steps) - 1; n > 0 {
+		text += fmt.Sprintf(", and %d more", n)
+	}
+	return text
+}
+
+// led notes who leads.
+func (k *Keeper) led(l Leadership, good *Good) {
+	former := k.State().Leadership
+	k.set(func(s *EdgeState) { s.Leadership = l })
+	if former.Mine != l.Mine || former.Leader != l.Leader || former.Err != l.Err {
+		text := "nobody is known to lead"
+		switch {
+		case l.Mine:
+			text = "this host leads"
+		case l.Leader != "":
+			text = l.Leader + " leads"
+		case l.Mode == "none":
+			text = "the specification names no leader"
+		}
+		if l.Err != "" {
+			text += ": " + l.Err
+		}
+		k.tell(Event{Kind: EventLeader, Revision: good.Revision, Text: text})
+	}
+}
+
+// wait notes why nothing is done; a forced look is kept for later.
+func (k *Keeper) wait(why string, force *forced) {
+	k.set(func(s *EdgeState) { s.Waits = why })
+	k.keepForced(force)
+}
+
+func (k *Keeper) keepForced(force *forced) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if force != nil && k.forced == nil {
+		k.forced = force
+	}
+}
+
+func (k *Keeper) set(change func(*EdgeState)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change(&k.state)
+}
+
+func (k *Keeper) tell(e Event) {
+	if k.o.Observe != nil {
+		e.Time = time.Now()
+		k.o.Observe(e)
+	}
+}

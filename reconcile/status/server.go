@@ -1,0 +1,173 @@
+package status
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hactl/hactl/reconcile"
+)
+
+// Server serves an agent's status. Its fields are set before use.
+type Server struct {
+	Facts   func() Facts
+	Report  func(context.Context) any // for /status; must hold no secret
+	Metrics *Metrics
+	// Token protects /status and /metrics of Reader; nil for nothing, which is
+	// for loopback. It is called for each request: it may change.
+	Token func() (string, error)
+	// Control is what Local's commands do; nil for none.
+	Control Control
+	// Webhook answers POST /webhook, whose signature protects it; nil for none.
+	Webhook http.Handler
+}
+
+// Control is what an agent can be told on its own machine.
+type Control interface {
+	// Sync looks at the source and the edge now, and judges anew; guard rails
+	// may be lifted for this once.
+	Sync(ctx context.Context, allowed []reconcile.Rule) error
+	Suspend(until time.Time, reason string) error
+	Resume() error
+}
+
+// Reader serves what may be read from afar: /healthz and /readyz to anybody,
+// /metrics and /status to who has the token.
+func (s *Server) Reader() http.Handler {
+	mux := s.routes()
+	if s.Webhook != nil {
+		mux.Handle("POST /webhook", s.Webhook)
+	}
+	return harden(mux)
+}
+
+// Local serves the socket on this machine: what Reader does without a token,
+// and Control.
+func (s *Server) Local() http.Handler {
+	open := *s
+	open.Token = nil
+	mux := open.routes()
+	if s.Control != nil {
+		mux.HandleFunc("POST /sync", s.sync)
+		mux.HandleFunc("POST /suspend", s.suspend)
+		mux.HandleFunc("POST /resume", s.resume)
+	}
+	return harden(mux)
+}
+
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", s.protect(s.Metrics))
+	mux.Handle("GET /status", s.protect(http.HandlerFunc(s.report)))
+	return mux
+}
+
+// ready tells whether this agent does what it is there for: a revision runs,
+// and its engine answers.
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := s.Facts().Ready(); err != nil {
+		say(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	say(w, http.StatusOK, "ok")
+}
+
+// Ready says what keeps an agent from its work; nil for nothing. A source that
+// cannot be read, a refused revision and a suspension do not: what runs goes on.
+func (f Facts) Ready() error {
+	switch {
+	case f.Follow.Revision == "":
+		return errors.New("no revision runs yet")
+	case f.EngineErr != nil:
+		return errors.New("the VRRP engine does not answer")
+	}
+	return nil
+}
+
+func (s *Server) report(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s.Report(r.Context())) // The client may have gone.
+}
+
+// protect asks for the token, in constant time.
+func (s *Server) protect(h http.Handler) http.Handler {
+	if s.Token == nil {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		want, err := s.Token()
+		if err != nil || want == "" {
+			say(w, http.StatusServiceUnavailable, "the token of this agent cannot be read")
+			return
+		}
+		got, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		a, b := sha256.Sum256([]byte(got)), sha256.Sum256([]byte(want))
+		if !bearer || subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="hactl"`)
+			say(w, http.StatusUnauthorized, "a bearer token is needed")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// command is the body of a POST to Local.
+type command struct {
+	Allowed []reconcile.Rule `json:"allowed,omitempty"`
+	Until   time.Time        `json:"until,omitzero"`
+	Reason  string           `json:"reason,omitempty"`
+}
+
+const largestCommand = 64 << 10
+
+func (s *Server) sync(w http.ResponseWriter, r *http.Request) {
+	s.command(w, r, func(c command) error { return s.Control.Sync(r.Context(), c.Allowed) })
+}
+
+func (s *Server) suspend(w http.ResponseWriter, r *http.Request) {
+	s.command(w, r, func(c command) error { return s.Control.Suspend(c.Until, c.Reason) })
+}
+
+func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
+	s.command(w, r, func(command) error { return s.Control.Resume() })
+}
+
+func (s *Server) command(w http.ResponseWriter, r *http.Request, do func(command) error) {
+	var c command
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, largestCommand))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		say(w, http.StatusBadRequest, "this is no command: "+err.Error())
+		return
+	}
+	if err := do(c); err != nil {
+		say(w, http.StatusConflict, err.Error())
+		return
+	}
+	say(w, http.StatusOK, "done")
+}
+
+func say(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(text + "\n"))
+}
+
+func harden(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.ServeHTTP(w, r)
+	})
+}
