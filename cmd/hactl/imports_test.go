@@ -69,6 +69,7 @@ var keepers = map[string][]string{
 	"go.etcd.io":                          {"reconcile/lead"},
 	"go.uber.org/zap":                     {"reconcile/lead"},
 	"github.com/spf13/cobra":              {"cmd/hactl"},
+	"github.com/spf13/pflag":              {"cmd/hactl"},
 	"github.com/getkin/kin-openapi":       {"engines/cloudflare/wirecheck"},
 	"github.com/rogpeppe/go-internal":     {"cmd/hactl"},
 	"golang.org/x/net/netutil":            {"cmd/hactl"},

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/hactl/hactl/engines/host"
 )
@@ -189,22 +190,38 @@ func (i *installer) validate() error {
 			return fmt.Errorf("flags of run: --%s goes with --repo", name)
 		}
 	}
-	for _, name := range []string{"dir", "token-file", "ssh-key", "known-hosts", "ca-file", "state"} {
-		f := cmd.Flags().Lookup(name)
-		if f == nil || !f.Changed {
-			continue
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if err == nil {
+			err = i.visible(f)
 		}
-		path := f.Value.String()
+	})
+	return err
+}
+
+// visible refuses a flag of run that names a file which the unit does not find.
+func (i *installer) visible(f *pflag.Flag) error {
+	if !strings.HasSuffix(f.Name, "-file") && !slices.Contains(pathFlags, f.Name) {
+		return nil
+	}
+	paths := []string{f.Value.String()}
+	if many, ok := f.Value.(pflag.SliceValue); ok {
+		paths = many.GetSlice()
+	}
+	for _, path := range paths {
 		switch {
 		case slices.ContainsFunc(i.credentials, func(c credentialFile) bool { return c.path == path }):
 		case !filepath.IsAbs(path):
-			return fmt.Errorf("flags of run: --%s %s: a unit needs an absolute path", name, path)
+			return fmt.Errorf("flags of run: --%s %s: a unit needs an absolute path", f.Name, path)
 		case hidden(path):
-			return fmt.Errorf("flags of run: --%s %s: the unit does not see /home, /root, /run/user and /tmp: put it elsewhere, as in /etc/hactl, or make a secret a --credential", name, path)
+			return fmt.Errorf("flags of run: --%s %s: the unit does not see /home, /root, /run/user and /tmp: put it elsewhere, as in /etc/hactl, or make a secret a --credential", f.Name, path)
 		}
 	}
 	return nil
 }
+
+// pathFlags are the flags of run that name files, beside all that end in -file.
+var pathFlags = []string{"dir", "ssh-key", "known-hosts", "state", "signers", "tls-cert", "tls-key"}
 
 // hidden reports whether the sandbox hides a path.
 func hidden(path string) bool {
