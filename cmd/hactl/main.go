@@ -24,6 +24,9 @@ func run() int {
 	if host.IsEngine() {
 		return host.RunEngine()
 	}
+	// What the agent has is for the engine. Where this cannot be done, checks
+	// and hooks are started without all the same.
+	_ = host.KeepCapabilities()
 	// The first interrupt lets what is under way finish; the second one kills.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

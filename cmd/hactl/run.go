@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/engines/host/agent"
+	"github.com/hactl/hactl/engines/host/systemd"
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/audit"
 	"github.com/hactl/hactl/reconcile/follow"
@@ -69,6 +69,8 @@ type runner struct {
 	allow  []string
 	format string
 
+	external bool // the engine is a unit of its own
+
 	began    time.Time
 	log      *slog.Logger
 	source   source.Source
@@ -91,6 +93,7 @@ func (r *runner) register(cmd *cobra.Command) {
 	r.forge.register(cmd)
 	r.etcd.register(cmd)
 	registerAllow(cmd, &r.allow)
+	cmd.Flags().BoolVar(&r.external, "external-engine", false, "wait for an engine that somebody else starts and ends, such as hactl-engine.service")
 	cmd.Flags().DurationVar(&r.poll, "poll", time.Minute, "how often to look for a change of a repository, give or take a tenth")
 	cmd.Flags().DurationVar(&r.resync, "resync", 5*time.Minute, "how often to look for drift, at the edge and on this host")
 	cmd.Flags().StringVar(&r.format, "log", "text", "log as text or json")
@@ -143,7 +146,7 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 		Observe: events.follow, Accepted: r.accepted,
 	}
 	if r.host.name != noHost {
-		r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true, OnEvent: events.engine})
+		r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true, External: r.external, OnEvent: events.engine})
 		r.machine = &machine{flags: &r.host, agent: r.agent, log: r.log}
 		o.Host = r.machine
 	}
@@ -209,6 +212,8 @@ func (r *runner) run(cmd *cobra.Command) error {
 	if cmd.Context().Err() != nil {
 		return nil // told to end before
 	}
+	manager := systemd.FromEnvironment()
+	manager.Beat() // the first look may take its time
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
 	if err := r.prepare(working, stderr); err != nil {
@@ -239,8 +244,12 @@ func (r *runner) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer func() { stopTelling(); <-told }() // what has happened is told, to the end
+	_ = manager.Tell(systemd.Ready)
+	alive := manager.Ticks()
 	for asked := 0; ; {
 		select {
+		case <-alive:
+			manager.Beat()
 		case <-look:
 			go func() { _ = r.Sync(working, nil) }()
 		case <-renew:
@@ -254,6 +263,7 @@ func (r *runner) run(cmd *cobra.Command) error {
 			}
 		case <-end:
 			asked++
+			_ = manager.Tell(systemd.Stopping)
 			r.log.Info("terminating", "now", asked > 1)
 			if asked == 1 {
 				stopWorking()
@@ -393,5 +403,5 @@ func (r *runner) renew(ctx context.Context, finish func(), over <-chan error) (e
 	}
 	// Until the next one has them in hand, these must not end it.
 	signal.Ignore(unix.SIGHUP, unix.SIGUSR2)
-	return true, syscall.Exec(path, os.Args, os.Environ())
+	return true, host.Exec(path, os.Args, os.Environ())
 }

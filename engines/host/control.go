@@ -34,7 +34,9 @@ type control struct {
 	log        *slog.Logger
 	lock       *os.File
 	guard      *os.File                 // may be nil
+	live       live                     // where it is a unit
 	resume     map[string]vrrp.Snapshot // of a process that crashed; for the first configuration
+	lastSign   time.Duration            // of that process, where no Supervisor saw it end
 	configured bool
 	pumped     chan struct{} // closed when every event has been passed on
 	orphaned   bool          // handed over to a successor that did not take over
@@ -228,6 +230,9 @@ func (c *control) configure(cfg Config) error {
 	}
 	resume := c.resume
 	c.resume = nil
+	if resume != nil && c.lastSign != 0 {
+		resume = recent(resume, &cfg, bootTime()-c.lastSign)
+	}
 	refused := false
 	if !c.engine.call(func() {
 		if refused = c.engine.stopping; !refused {

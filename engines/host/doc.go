@@ -15,7 +15,8 @@
 // on <runtime directory>/engine.sock (0600), by which a Supervisor tells it what
 // is wanted (control.go, message.go, client.go). Losing the agent is no reason
 // to stop: the next one attaches. A lock on engine.lock keeps a second engine
-// out; ExitBusy says so.
+// out; ExitBusy says so. Where the agent is not root, it lends the engine its
+// capabilities and lets nothing else inherit them (privilege.go).
 //
 //   - SIGTERM, Client.Shutdown: priority 0, the addresses stay until the next
 //     Active router is heard, then go; the process exits. A second SIGTERM
@@ -25,6 +26,10 @@
 //     wants now, and what is wanted before it becomes Backup. A Supervisor that
 //     sees a steady engine crash starts the next one at once and has it resume
 //     state.json instead, which is shorter than an Active_Down_Interval.
+//   - As a unit of a service manager (NOTIFY_SOCKET) it is not the agent's to
+//     start or end (Supervisor.External). It says when it is ready, that its
+//     loop answers, and which process is the main one after an upgrade; after a
+//     crash it judges by itself whether to resume (life.go).
 //   - Client.Upgrade: the new binary starts beside the old process, opens its
 //     sockets, and takes the snapshots of the machines (handover.go). Lock and
 //     listener are inherited. A binary that does not get ready changes nothing.

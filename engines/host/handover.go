@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hactl/hactl/engines/host/systemd"
 )
 
 // An upgrade starts the new binary beside the old process. The new one opens
@@ -19,7 +22,11 @@ import (
 // Until then the old one can go on if the new one does not work. Lock and
 // listener are inherited, so that no third process comes between.
 
-const handoverLimit = 10 * time.Second
+const (
+	handoverLimit = 10 * time.Second
+	// settleLimit is how long the service manager may take to see who is next.
+	settleLimit = 2 * time.Second
+)
 
 // line is one message of a handover, either way.
 type line struct {
@@ -56,6 +63,7 @@ func (c *control) upgrade(path string) error {
 	defer listener.Close()
 	cmd := exec.Command(path, "engine")
 	cmd.Env = append(environment(), envEngine+"="+c.engine.dir, envHandover+"=1")
+	cmd.Env = append(cmd.Env, c.live.manager.Environment()...)
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs, c.lock, listener}
 	if c.guard != nil {
@@ -63,6 +71,7 @@ func (c *control) upgrade(path string) error {
 		cmd.Env = append(cmd.Env, envGuard+"=1")
 	}
 	cmd.SysProcAttr = detached()
+	cmd.SysProcAttr.AmbientCaps = lent()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start successor: %w", err)
 	}
@@ -157,6 +166,13 @@ func (p *predecessor) takeOver(c *control) error {
 			c.engine.apply(h.Config, h.Snapshots)
 		})
 		c.configured = true
+	}
+	if c.live.manager.Present() {
+		c.live.begin(c.lock, 0)
+		// Before the predecessor ends: with the main process a unit ends.
+		if err := cmp.Or(c.live.manager.Tell(systemd.MainPID(), systemd.Ready), c.live.manager.Settle(settleLimit)); err != nil {
+			c.log.Error("handover", "err", err)
+		}
 	}
 	_ = out.Encode(line{Done: true}) // it is ours now, whoever hears it
 	return nil

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,10 +12,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hactl/hactl/engines/host/systemd"
 	"github.com/hactl/hactl/engines/vrrp"
 )
 
@@ -66,15 +66,24 @@ func RunEngine() int {
 	p, err := startProcess(os.Getenv(envEngine), log)
 	if err != nil {
 		log.Error("start", "err", err)
+		status := 1
 		if errors.Is(err, errBusy) {
-			return ExitBusy
+			status = ExitBusy
 		}
-		return 1
+		if manager := systemd.FromEnvironment(); manager.Present() {
+			_ = manager.Tell(systemd.Status(err.Error()))
+			time.Sleep(startPause)
+		}
+		return status
 	}
 	return p.wait()
 }
 
 var errBusy = errors.New("another engine has it")
+
+// startPause is how long an engine that is a unit takes over failing to start:
+// the manager tries again at once, and for ever.
+const startPause = time.Second
 
 type process struct {
 	control *control
@@ -90,7 +99,7 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	for _, name := range []string{envEngine, envHandover, envGuard, envResume, envReady} {
 		_ = os.Unsetenv(name)
 	}
-	c := &control{log: log, pumped: make(chan struct{})}
+	c := &control{log: log, pumped: make(chan struct{}), live: live{manager: systemd.FromEnvironment()}}
 	var from *predecessor
 	var err error
 	if inherited {
@@ -101,6 +110,12 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.live.manager.Present() && !inherited {
+		var former life
+		if former, resume = c.live.succeed(c.lock); resume {
+			c.lastSign = former.alive
+		}
+	}
 	e, err := newEngine(dir)
 	if err != nil {
 		return nil, err
@@ -108,6 +123,10 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	c.engine = e
 	if resume {
 		c.resume = readState(dir, log)
+		log.Info("go on where a process that crashed was", "routers", len(c.resume))
+	}
+	if !inherited {
+		_ = os.Remove(filepath.Join(dir, stateFile)) // it is the former process's
 	}
 	go e.run(!normal)
 	if from != nil {
@@ -116,6 +135,12 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 		}
 	}
 	go c.serve()
+	if c.live.manager.Present() {
+		if from == nil { // else it was told before
+			_ = c.live.manager.Tell(systemd.Ready)
+		}
+		go c.live.beat(e)
+	}
 	if ready {
 		_ = os.NewFile(3, "ready").Close()
 	}
@@ -165,64 +190,6 @@ func listen(dir string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// private makes the runtime directory, or refuses one that others can write to:
-// passwords go through the socket in it.
-func private(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("runtime directory: %w", err)
-	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return fmt.Errorf("runtime directory: %w", err)
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !info.IsDir():
-		return fmt.Errorf("runtime directory %s: this is no directory", dir)
-	case ok && owner.Uid != uint32(os.Geteuid()) && owner.Uid != 0:
-		return fmt.Errorf("runtime directory %s: it belongs to user id %d, and not to %d", dir, owner.Uid, os.Geteuid())
-	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("runtime directory %s: others can write to it (%v)", dir, info.Mode().Perm())
-	}
-	return nil
-}
-
-// guardName is an abstract socket, which is the network namespace's and goes
-// with the last process that has it.
-const guardName = "@hactl-engine"
-
-// takeGuard is the claim to be the only engine of the network namespace. The
-// name is free to anybody, so that one that another user has is no claim: it
-// keeps no engine from starting.
-func takeGuard(log *slog.Logger) (*os.File, error) {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: guardName, Net: "unix"})
-	if err == nil {
-		defer l.Close()
-		return l.File()
-	}
-	if !errors.Is(err, unix.EADDRINUSE) {
-		return nil, fmt.Errorf("guard: %w", err)
-	}
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: guardName, Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("an engine runs in this network namespace: %w", errBusy)
-	}
-	defer conn.Close()
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, fmt.Errorf("guard: %w", err)
-	}
-	var peer *unix.Ucred
-	if cerr := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); cerr != nil || err != nil {
-		return nil, fmt.Errorf("guard: %w", cmp.Or(cerr, err))
-	}
-	if peer.Uid == 0 || int(peer.Uid) == os.Geteuid() {
-		return nil, fmt.Errorf("an engine runs in this network namespace, process %d: %w", peer.Pid, errBusy)
-	}
-	log.Warn("another user has the engine's name", "uid", peer.Uid, "pid", peer.Pid)
-	return nil, nil
-}
-
 func readState(dir string, log *slog.Logger) map[string]vrrp.Snapshot {
 	var s map[string]vrrp.Snapshot
 	b, err := os.ReadFile(filepath.Join(dir, stateFile))
@@ -245,6 +212,7 @@ func (p *process) wait() int {
 		select {
 		case <-signals:
 			p.log.Info("terminating", "now", now)
+			_ = p.control.live.manager.Tell(systemd.Stopping)
 			at := now
 			go p.control.engine.call(func() { p.control.engine.shutdown(at) })
 			now = true
@@ -261,6 +229,10 @@ func (p *process) wait() int {
 			return 1
 		}
 		return 0 // everything is the successor's
+	}
+	if live := &p.control.live; live.manager.Present() {
+		_ = live.manager.Tell(systemd.Stopping)
+		live.forget()
 	}
 	for _, name := range []string{socketFile, addressesFile, stateFile} {
 		_ = os.Remove(filepath.Join(p.dir, name))

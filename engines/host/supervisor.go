@@ -8,15 +8,10 @@ import (
 	"maps"
 	"math"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/hactl/hactl/engines/vrrp"
 )
@@ -39,10 +34,14 @@ type Supervisor struct {
 	// Executable is what to start; empty means /proc/self/exe, with main
 	// calling IsEngine and RunEngine.
 	Executable string
-	// Upgrade replaces an engine of another build by Executable.
+	// Upgrade replaces the engine that is found first by Executable, if it is of
+	// another build.
 	Upgrade bool
 	// Normal asks for ordinary scheduling and memory.
 	Normal bool
+	// External says that somebody else starts and ends the engine, such as a
+	// service manager: Run waits for one, and Stop leaves it running.
+	External bool
 
 	steady time.Duration // steadyAfter, but for tests
 
@@ -72,15 +71,13 @@ const (
 	minBackoff  = 100 * time.Millisecond
 	maxBackoff  = 10 * time.Second
 	steadyAfter = 10 * time.Second // a process this old begins the backoff anew
-	maxMisses   = 100              // sockets without an answer before that is taken for a failure
+	awaitPeriod = 10 * time.Millisecond
+	maxMisses   = 100 // sockets without an answer before that is taken for a failure
 )
 
-// detached keeps the child out of our session and process group: signals of
-// the terminal are for the agent.
-func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
-
 // Run attaches or starts until ctx ends, which leaves the engine running, or
-// until Stop has ended it. It is an error if no engine ever started.
+// until Stop has ended it. It is an error if no engine ever started, unless it
+// is an external one.
 func (s *Supervisor) Run(ctx context.Context) error {
 	s.begin()
 	log := s.log()
@@ -92,6 +89,11 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	for ctx.Err() == nil && !s.ending() {
 		started := false
 		client, err := Dial(ctx, s.Dir)
+		if err != nil && s.External {
+			s.await(ctx, misses == 0)
+			misses++
+			continue
+		}
 		if err != nil {
 			started = true
 			client, err = s.start(ctx, crashed && backoff == 0)
@@ -105,11 +107,17 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil, s.ending():
 			continue
-		case !attended && !started && misses < maxMisses && !errors.Is(err, context.DeadlineExceeded):
+		case !s.External && !attended && !started && misses < maxMisses && !errors.Is(err, context.DeadlineExceeded):
 			misses++ // The socket of a process that is just going.
 		case errors.Is(err, errUpgraded):
 			log.Info("engine upgraded")
 			continue
+		case s.External:
+			if attended {
+				log.Warn("engine lost", "err", err)
+				misses = 0
+			}
+			pause = awaitPeriod
 		case attended && time.Since(s.born) > steady:
 			log.Warn("engine lost", "err", err)
 			crashed, backoff, misses = true, 0, 0
@@ -130,21 +138,16 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// LockAgent claims a runtime directory for one agent, and fails while another
-// one has it. The claim goes with the process.
-func LockAgent(dir string) (unlock func(), err error) {
-	if err := private(dir); err != nil {
-		return nil, err
+// await is a pause before an external engine is looked for again.
+func (s *Supervisor) await(ctx context.Context, first bool) {
+	if first {
+		s.log().Warn("no engine runs, and another one is waited for", "dir", s.Dir)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("runtime directory: %w", err)
+	select {
+	case <-time.After(awaitPeriod):
+	case <-s.halt:
+	case <-ctx.Done():
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("another hactl run works in %s", dir)
-	}
-	return func() { _ = f.Close() }, nil
 }
 
 // begin makes what the zero value lacks.
@@ -162,57 +165,6 @@ func (s *Supervisor) log() *slog.Logger {
 		return slog.Default()
 	}
 	return s.Log
-}
-
-// start starts an engine and attaches to it.
-func (s *Supervisor) start(ctx context.Context, resume bool) (*Client, error) {
-	path := s.Executable
-	if path == "" {
-		path = "/proc/self/exe"
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("start engine: %w", err)
-	}
-	defer r.Close()
-	cmd := exec.Command(path, "engine")
-	cmd.Env = append(environment(), envEngine+"="+s.Dir, envReady+"=1")
-	if resume {
-		cmd.Env = append(cmd.Env, envResume+"=1")
-	}
-	if s.Normal {
-		cmd.Env = append(cmd.Env, envNormal+"=1")
-	}
-	cmd.Stderr = os.Stderr
-	cmd.ExtraFiles = []*os.File{w}
-	cmd.SysProcAttr = detached()
-	err = cmd.Start()
-	_ = w.Close()
-	if err != nil {
-		return nil, fmt.Errorf("start engine: %w", err)
-	}
-	s.log().Info("engine started", "pid", cmd.Process.Pid, "resume", resume)
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // also reaps it, whenever it ends
-	_ = r.SetReadDeadline(time.Now().Add(startLimit))
-	if _, err := r.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = cmd.Process.Kill()
-		return nil, errors.New("start engine: it does not get ready")
-	}
-	client, err := Dial(ctx, s.Dir)
-	if err != nil {
-		select {
-		case exit := <-ended:
-			var status *exec.ExitError
-			if errors.As(exit, &status) && status.ExitCode() == ExitBusy {
-				return nil, errBusy
-			}
-			return nil, fmt.Errorf("the engine ended at once (%v), and has said why", exit)
-		case <-time.After(time.Second):
-		}
-		return nil, err
-	}
-	return client, nil
 }
 
 // fromNow subscribes to what has not happened yet.
@@ -240,7 +192,10 @@ func (s *Supervisor) attend(ctx context.Context, client *Client) (answered bool,
 		s.client = nil
 		s.mu.Unlock()
 	}()
-	if s.ending() { // before there was a client to tell
+	var halt <-chan struct{}
+	if s.External {
+		halt = s.halt
+	} else if s.ending() { // before there was a client to tell
 		if err := client.Shutdown(ctx, false); err != nil {
 			return true, err
 		}
@@ -315,6 +270,8 @@ func (s *Supervisor) attend(ctx context.Context, client *Client) (answered bool,
 			}
 		case <-client.Done():
 			return true, errEnded
+		case <-halt:
+			return true, nil
 		case <-ctx.Done():
 			return true, nil
 		}
@@ -334,8 +291,14 @@ func (s *Supervisor) upgrade(ctx context.Context, client *Client) error {
 		return nil
 	}
 	status, err := client.Status(ctx)
-	if err != nil || status.Build == build {
+	if err != nil {
 		return err
+	}
+	// Once: an engine that becomes another later on, or does not become what we
+	// are, is as who installs a next build wants it.
+	s.Upgrade = false
+	if status.Build == build {
+		return nil
 	}
 	path := s.Executable
 	if path == "" {
@@ -346,7 +309,6 @@ func (s *Supervisor) upgrade(ctx context.Context, client *Client) error {
 	}
 	s.log().Info("upgrade the engine", "from", status.Build, "to", build)
 	if err := client.Upgrade(ctx, path); err != nil {
-		s.Upgrade = false // once is enough to see that it does not work
 		s.log().Error("the engine goes on as it is", "err", err)
 		return nil
 	}
@@ -478,7 +440,7 @@ func (s *Supervisor) Client() *Client {
 }
 
 // Stop makes the engine let go of everything, make before break unless now, and
-// Run return once it has. It waits for neither.
+// Run return once it has. It waits for neither. An external engine goes on.
 func (s *Supervisor) Stop(ctx context.Context, now bool) error {
 	s.begin()
 	s.mu.Lock()
@@ -487,7 +449,7 @@ func (s *Supervisor) Stop(ctx context.Context, now bool) error {
 	}
 	client := s.client
 	s.mu.Unlock()
-	if client == nil {
+	if client == nil || s.External {
 		return nil // Run sees to it
 	}
 	if err := client.Shutdown(ctx, now); err != nil && !errors.Is(err, errEnded) {

@@ -156,3 +156,43 @@ func TestEngineOutlivesItsAgentAndIsRestartedByIt(t *testing.T) {
 		t.Errorf("the crash lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
 	}
 }
+
+// TestAnEngineOfAnotherBuildIsUpgradedOnce: one that is another's still, or again,
+// is as somebody else wants it, such as who installs the next build.
+func TestAnEngineOfAnotherBuildIsUpgradedOnce(t *testing.T) {
+	l := newLAN(t)
+	a := l.start(l.addHost("r1", 1), new(v3(150)))
+	a.waitState("active")
+	former := a.status().PID
+	own := build
+	build = "another"
+	defer func() { build = own }()
+	attached := make(chan Status, 64)
+	s := &Supervisor{
+		Dir: a.dir, Log: slog.New(slog.DiscardHandler), Upgrade: true, External: true, Executable: self(t),
+		OnAttach: func(st Status) { attached <- st },
+	}
+	over := make(chan error, 1)
+	go func() { over <- s.Run(context.Background()) }()
+	st := <-attached
+	if st.PID == former {
+		t.Error("it is not upgraded")
+	}
+	a.attach()
+	during(t, 300*time.Millisecond, "it stays", func() bool {
+		got, err := a.client.Status(t.Context())
+		return err == nil && got.PID == st.PID
+	})
+	if err := s.Stop(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	a.waitEnd()
+	a.cmd.Process, _ = os.FindProcess(st.PID)
+	a.ended = make(chan struct{})
+	go func(c *Client, ended chan struct{}) { <-c.Done(); close(ended) }(a.client, a.ended)
+	a.signal(syscall.SIGTERM)
+	a.waitEnd()
+}

@@ -15,13 +15,17 @@ import (
 type Options struct {
 	Dir string // runtime directory, as /run/hactl
 	Log *slog.Logger
-	// Upgrade replaces an engine of another build by this one's.
+	// Upgrade replaces the engine that is found first by this build, if it is of
+	// another.
 	Upgrade bool
 	// OnEvent hears of every event of the engine, after it was logged, and must
 	// not block; may be nil.
 	OnEvent func(host.NumberedEvent)
 	// Normal asks for ordinary scheduling and memory of the engine.
 	Normal bool
+	// External leaves starting and ending the engine to somebody else, such as a
+	// service manager.
+	External bool
 }
 
 // Agent supervises an engine and does for it what takes time. Use New.
@@ -46,7 +50,7 @@ type Agent struct {
 func New(o Options) *Agent {
 	a := &Agent{log: o.Log, onEvent: o.OnEvent, told: make(chan struct{}, 1), results: map[string]host.Result{}}
 	a.supervisor = &host.Supervisor{
-		Dir: o.Dir, Log: o.Log, Upgrade: o.Upgrade, Normal: o.Normal,
+		Dir: o.Dir, Log: o.Log, Upgrade: o.Upgrade, Normal: o.Normal, External: o.External,
 		OnEvent: a.hear, OnConfig: a.follow, OnAttach: a.attach,
 	}
 	a.checks = newChecks(a.found)
@@ -82,7 +86,8 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // Stop makes the engine let go of everything, make before break, and Run return;
-// with now it waits neither for another router to take over nor for hooks.
+// with now it waits neither for another router to take over nor for hooks. An
+// external engine goes on.
 func (a *Agent) Stop(ctx context.Context, now bool) error {
 	if now {
 		a.endHooks()

@@ -10,14 +10,16 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/hactl/hactl/engines/host"
 )
 
 // path is the PATH of what is run for a check or a hook. Nothing else is
 // inherited: the agent's own environment may hold tokens.
 const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// run runs a program as a user, without a shell, in a process group of its
-// own. All of that is killed when ctx ends, and with alone also what the program
+// run runs a program as a user, without a shell and without capabilities, in a
+// process group of its own. All of that is killed when ctx ends, and with alone also what the program
 // has left there at its end. It returns when ctx has ended even if a process
 // cannot be killed (one that hangs in the kernel); over is then closed later.
 func run(ctx context.Context, command []string, as string, environment []string, alone bool) (over <-chan struct{}, err error) {
@@ -34,7 +36,7 @@ func run(ctx context.Context, command []string, as string, environment []string,
 	cmd.Env = append([]string{path}, environment...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: credential}
-	if err := cmd.Start(); err != nil {
+	if err := host.StartBare(cmd); err != nil {
 		close(done)
 		return done, err
 	}
@@ -99,8 +101,12 @@ func credentialOf(name string) (*syscall.Credential, error) {
 	if int(uid) == os.Geteuid() {
 		return nil, nil
 	}
-	if os.Geteuid() != 0 {
-		return nil, fmt.Errorf("cannot run as %s: hactl runs as user id %d, and only root can become another", name, os.Geteuid())
+	if !host.MayBecomeOthers() {
+		own := "user id " + strconv.Itoa(os.Geteuid())
+		if me, err := user.Current(); err == nil {
+			own = me.Username
+		}
+		return nil, fmt.Errorf("cannot run as %s: hactl runs as %s, and only root can become another, or who has CAP_SETUID and CAP_SETGID", name, own)
 	}
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }

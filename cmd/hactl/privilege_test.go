@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// capabilities are the lines of /proc/PID/status about them, by name.
+func capabilities(file string) map[string]string {
+	b, _ := os.ReadFile(file)
+	found := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.HasPrefix(name, "Cap") {
+			found[name] = strings.TrimSpace(value)
+		}
+	}
+	return found
+}
+
+// TestOnlyTheEngineHasCapabilities: run by a user who has them by way of ambient
+// capabilities. The check is the status of a process that it starts.
+func TestOnlyTheEngineHasCapabilities(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if _, err := exec.LookPath("setpriv"); err != nil {
+		t.Skip("this needs setpriv(1)")
+	}
+	s.plug("lb01", "192.168.0.41/24")
+	const nobody = 65534
+	// The test's directory is its own, and so is the program's.
+	home, err := os.MkdirTemp("", "hactl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	s.dir = home
+	s.run("cp", "--dereference", s.program(), filepath.Join(home, "copy"))
+	s.run("mv", filepath.Join(home, "copy"), filepath.Join(home, "hactl"))
+	seen := filepath.Join(home, "seen")
+	a := s.newAgent("lb01", strings.Replace(runSpec, `"192.168.0.40/24"]`, `"192.168.0.40/24"], checks: ["caps"]`, 1)+
+		fmt.Sprintf("checks: caps: {type: \"exec\", command: [\"/bin/cp\", \"-f\", \"/proc/self/status\", %q], interval: \"1s\"}\n", seen))
+	s.run("chown", "-R", "nobody", home)
+	a.cmd = exec.Command("ip", "netns", "exec", s.ns("lb01"), "setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups",
+		"--inh-caps", "+net_admin,+net_raw", "--ambient-caps", "+net_admin,+net_raw", s.program(), "run", "-C", a.spec)
+	a.cmd.Env = append(os.Environ(), a.env...)
+	log, err := os.Create(a.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	a.cmd.Stdout, a.cmd.Stderr = log, log
+	if err := a.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("it is Active", a.is("active"))
+	s.eventually("the check was tried", func() bool { return a.status().Checks["caps"].OK })
+
+	const none, both = "0000000000000000", "0000000000003000" // CAP_NET_ADMIN, CAP_NET_RAW
+	check := func(what, file string, want map[string]string) {
+		t.Helper()
+		got := capabilities(file)
+		for name, value := range want {
+			if got[name] != value {
+				t.Errorf("%s has %s %s, want %s", what, name, got[name], value)
+			}
+		}
+	}
+	engine := func(pid int) {
+		t.Helper()
+		file := fmt.Sprintf("/proc/%d/status", pid)
+		check("the engine", file, map[string]string{"CapEff": both, "CapPrm": both, "CapAmb": both})
+		if info, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err != nil || info.Sys().(*syscall.Stat_t).Uid != nobody {
+			t.Errorf("the engine is not nobody's: %v", err)
+		}
+	}
+	check("a check", seen, map[string]string{"CapEff": none, "CapPrm": none, "CapAmb": none, "CapInh": none})
+	former := a.status().PID
+	engine(former)
+
+	// After SIGUSR2 both are new processes, and it is the same.
+	_ = a.cmd.Process.Signal(syscall.SIGUSR2)
+	s.eventually("the engine is another process", func() bool { pid := a.status().PID; return pid != 0 && pid != former })
+	if err := os.Remove(seen); err != nil {
+		t.Error(err)
+	}
+	s.eventually("the next agent tries the check", func() bool { return capabilities(seen)["CapEff"] != "" })
+	check("a check of the next agent", seen, map[string]string{"CapEff": none, "CapPrm": none, "CapAmb": none, "CapInh": none})
+	engine(a.status().PID)
+	// The next agent can lend them too: it starts the next engine.
+	former = a.status().PID
+	_ = syscall.Kill(former, syscall.SIGKILL)
+	s.eventually("the engine is started again", func() bool { pid := a.status().PID; return pid != 0 && pid != former })
+	engine(a.status().PID)
+	a.stop()
+	if s.has("lb01", vip) {
+		t.Error("the address stays")
+	}
+}
