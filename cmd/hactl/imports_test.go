@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"engines/vrrp":                 {},
 	"engines/host":                 {"schema", "reconcile", "engines/vrrp", "engines/host/systemd"},
 	"engines/host/systemd":         {},
+	"engines/host/memory":          {"engines/host", "engines/vrrp"},
 	"engines/host/agent":           {"schema", "engines/host"},
 	"engines/connector":            {"schema", "reconcile"},
 	"examples":                     {},
