@@ -63,6 +63,9 @@ func applyAndWait(cmd *cobra.Command, f *planFlags, args []string, yes bool, lim
 	if len(args) > 0 {
 		return errors.New("--wait is for a specification; a saved plan is about objects alone")
 	}
+	if f.spec.repo == "" {
+		return errors.New("--wait goes with --repo: a directory is no revision that hosts follow")
+	}
 	ctx := cmd.Context()
 	l, err := f.spec.load(ctx, cmd.ErrOrStderr())
 	if err != nil {

@@ -10,8 +10,10 @@ import (
 
 // evaluator loads specifications for the agent, and logs what is doubtful.
 func (r *runner) evaluator() func(context.Context, *source.Tree) (*schema.Spec, error) {
+	limits := r.spec.limits()
+	limits.Background = true // Virtual Routers come first.
 	return func(ctx context.Context, tree *source.Tree) (*schema.Spec, error) {
-		spec, warnings, err := load.Load(ctx, load.Files{FS: tree.FS, Dir: tree.Dir, Name: tree.Name}, r.spec.limits())
+		spec, warnings, err := load.Load(ctx, load.Files{FS: tree.FS, Dir: tree.Dir, Name: tree.Name}, limits)
 		for _, w := range warnings {
 			r.log.Warn(w.String(), "revision", tree.Revision)
 		}

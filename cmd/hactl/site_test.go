@@ -158,6 +158,7 @@ type onHost struct {
 	log  string
 	cmd  *exec.Cmd
 	env  []string
+	args []string // of hactl run; nil for the directory
 }
 
 // program is this binary under the name by which TestMain knows it for hactl.
@@ -232,7 +233,11 @@ func (a *onHost) start() {
 		a.s.t.Fatal(err)
 	}
 	defer log.Close()
-	a.cmd = a.hactl("run", "-C", a.spec)
+	args := a.args
+	if args == nil {
+		args = []string{"-C", a.spec}
+	}
+	a.cmd = a.hactl(append([]string{"run"}, args...)...)
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	if err := a.cmd.Start(); err != nil {
 		a.s.t.Fatal(err)

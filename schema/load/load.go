@@ -39,6 +39,8 @@ type Limits struct {
 	Memory int64
 	// Time until the child is killed.
 	Time time.Duration
+	// Background gives way to whatever else the machine has to do.
+	Background bool
 }
 
 // DefaultLimits fit specifications of some 20,000 objects.
@@ -99,6 +101,9 @@ func Load(ctx context.Context, files Files, limits Limits) (*schema.Spec, []sche
 	}
 	return spec, warnings, nil
 }
+
+// backgroundNice is setpriority(2)'s for what nobody waits for.
+const backgroundNice = 10
 
 // request is what the child reads.
 type request struct {
@@ -197,7 +202,12 @@ func evaluateInChild(ctx context.Context, files Files, limits Limits) (answer, e
 	child.Stdin = bytes.NewReader(input)
 	var output, complaint bytes.Buffer
 	child.Stdout, child.Stderr = &output, &complaint
-	err = child.Run()
+	if err = child.Start(); err == nil {
+		if limits.Background {
+			_ = syscall.Setpriority(syscall.PRIO_PROCESS, child.Process.Pid, backgroundNice)
+		}
+		err = child.Wait()
+	}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return answer{}, fmt.Errorf("%s: evaluation took longer than %s: look for a comprehension or list.Range that produces millions of values", where, limits.Time)
