@@ -511,6 +511,11 @@ func TestDriftIsFoundAtTheEdgeAndOnTheHost(t *testing.T) {
 	s.eventually("lb01 runs it", lb01.runs(second))
 
 	// Now drift is only told of, and what a push changes is applied beside it.
+	defer func() {
+		if t.Failed() {
+			t.Logf("%+v", lb01.report().Edge)
+		}
+	}()
 	s.eventually("it is shown as drift", func() bool {
 		e := lb01.report().Edge
 		return len(e.Drift) == 1 && e.Drift[0].ID.String() == "pool/two" && len(e.Pending) == 0

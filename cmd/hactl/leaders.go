@@ -91,7 +91,9 @@ func (l *leaders) Confirm(ctx context.Context, spec *schema.Spec, was follow.Lea
 }
 
 // active asks the engine of this host. The term is when the router became
-// Active: one that was paused, lost it and took it back is in another.
+// Active, and how often it has heard another one that was too: one that slept
+// while the other led may still be Active when it wakes up, and hears that first
+// (package host).
 func (l *leaders) active(ctx context.Context, router string) follow.Leadership {
 	lead := follow.Leadership{Mode: "virtualRouter"}
 	if l.none {
@@ -116,7 +118,8 @@ func (l *leaders) active(ctx context.Context, router string) follow.Leadership {
 	case r == nil:
 		return lead // This host is no member.
 	case r.State == vrrp.StateActive.String():
-		lead.Mine, lead.Leader, lead.Term = true, l.host(), r.Since.Format(time.RFC3339Nano)
+		lead.Mine, lead.Leader = true, l.host()
+		lead.Term = fmt.Sprint(r.Since.Format(time.RFC3339Nano), " ", r.Counters.Noted[vrrp.NoteRival.String()])
 	case r.Leader.IsValid():
 		lead.Leader = r.Leader.String()
 	}

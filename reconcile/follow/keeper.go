@@ -190,6 +190,7 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		return leaderPoll
 	}
 	if s := k.o.Suspended(); s != nil {
+		k.term = "" // Then the source is read first, too.
 		k.wait("suspended until "+s.Until.Format(time.RFC3339), force)
 		return min(leaderPoll, max(time.Until(s.Until), time.Second))
 	}
