@@ -569,6 +569,39 @@ func (s *site) neighbour(name, address string) {
 	s.t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
 }
 
+// TestWhatAllMustAgreeOnChangesInSteps pushes another VRID and another version
+// to hosts that poll each in its own phase: nobody is deaf to another on the
+// way, and a client notices nothing.
+func TestWhatAllMustAgreeOnChangesInSteps(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	v := s.serveAll()
+	hosts := s.fleet(v, "--poll", "3s")
+	first := v.push(strings.Replace(threeHosts, `vrid: 50,`, `vrid: 50, activationDelay: "5s",`, 1), "")
+	for _, h := range hosts {
+		h.start()
+		s.eventually(h.host+" runs it", h.runs(first))
+		time.Sleep(time.Second) // so that they do not poll together
+	}
+	s.eventually("lb01 is Active", hosts[0].is("active"))
+	p := s.probe(vip)
+	v.push(strings.NewReplacer(`vrid: 50,`, `vrid: 51, activationDelay: "5s",`).Replace(threeHosts), "")
+	changed := func(h *onHost) func() bool {
+		return func() bool { r := h.router(); return r.VRID == 51 }
+	}
+	for _, h := range hosts {
+		s.eventually(h.host+" has the new VRID", changed(h))
+	}
+	for _, h := range hosts {
+		if n := h.router().Counters.Transitions["active"]; h != hosts[0] && n > 0 {
+			t.Errorf("%s was Active %d times", h.host, n)
+		}
+	}
+	if n := p.lost(); n > 0 {
+		t.Errorf("lost %d probes", n)
+	}
+}
+
 // TestALeaseInEtcdSaysWhoLeads: one of two leads; the other follows at once
 // when it is told to end, and after a while when it sleeps, and what wakes up
 // sends nothing.

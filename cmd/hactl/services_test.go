@@ -38,12 +38,13 @@ type services struct {
 	address string
 	ca      authority
 
-	sim    *cfsim.Server
-	mu     sync.Mutex
-	asked  []request // of Cloudflare
-	down   map[string]bool
-	states []string // that the forge was told
-	http   *http.Server
+	sim     *cfsim.Server
+	mu      sync.Mutex
+	asked   []request // of Cloudflare
+	down    map[string]bool
+	states  []string // that the forge was told
+	fetched int      // requests for the repository's refs
+	http    *http.Server
 }
 
 // request is one that Cloudflare has seen.
@@ -122,6 +123,11 @@ func (v *services) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch name {
 	case "git":
+		v.mu.Lock()
+		if strings.HasSuffix(r.URL.Path, "/info/refs") {
+			v.fetched++
+		}
+		v.mu.Unlock()
 		backend := &cgi.Handler{
 			Path: "/usr/bin/git", Args: []string{"http-backend"}, Root: "/git", Stderr: io.Discard,
 			Env: []string{"GIT_PROJECT_ROOT=" + v.dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + v.path("gitconfig")},
