@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -135,10 +136,11 @@ func (s *serving) start(ctx context.Context, wg *sync.WaitGroup) error {
 
 func (s *serving) serve(ctx context.Context, wg *sync.WaitGroup, l net.Listener, h http.Handler) {
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
 		// A sync answers when the specification has been evaluated.
-		WriteTimeout: 5 * time.Minute, ErrorLog: nil,
+		WriteTimeout: 5 * time.Minute, ErrorLog: slog.NewLogLogger(s.r.log.Handler(), slog.LevelDebug),
 	}
+	server.SetKeepAlivesEnabled(false) // A connection that does nothing keeps others out.
 	wg.Go(func() { _ = server.Serve(l) })
 	context.AfterFunc(ctx, func() {
 		limited, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

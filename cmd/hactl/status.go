@@ -231,6 +231,21 @@ func showHosts(w io.Writer, answers []answer, now time.Time) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", a.host, cmp.Or(short(r.Follow.Revision), "none"), since, leads, strings.Join(active, " "), r.note())
 	}
+	for _, a := range answers {
+		if a.report != nil && a.report.Edge.Leadership.Mine {
+			fmt.Fprintln(t, "\nEDGE\tAS\tREAD\tOBJECTS\tPENDING\tDRIFT\tNOTE")
+			e := a.report.Edge
+			note := cmp.Or(e.Err, e.Waits)
+			if n := len(e.Conflicts); n > 0 && note == "" {
+				note = fmt.Sprintf("%d in conflict", n)
+			}
+			read := "never"
+			if !e.Looked.IsZero() {
+				read = ago(now, e.Looked) + " ago"
+			}
+			fmt.Fprintf(t, "by %s\t%s\t%s\t%d\t%d\t%d\t%s\n", a.host, cmp.Or(short(e.Revision), "not applied"), read, e.Objects, len(e.Pending), len(e.Drift), firstLine(note))
+		}
+	}
 	if len(seats) > 0 {
 		fmt.Fprintln(t, "\nROUTER\tACTIVE\tOTHERS")
 	}
