@@ -56,7 +56,7 @@ func (s *site) fleet(v *services, args ...string) []*onHost {
 		s.plug(name, address+"/24")
 		h := s.newAgent(name, "", v.env()...)
 		cert, key := v.ca.files(s.t, address)
-		h.args = append([]string{"--listen", address + ":9443", "--tls-cert", cert, "--tls-key", key, "--agent-token-file", token, "--poll", "1s", "--resync", "2s"}, args...)
+		h.args = append([]string{"--agent-ca-file", v.ca.file, "--listen", address + ":9443", "--tls-cert", cert, "--tls-key", key, "--agent-token-file", token, "--poll", "1s", "--resync", "2s"}, args...)
 		if i == 1 {
 			h.args = append(h.args, v.overSSH()...)
 		} else {
@@ -585,7 +585,19 @@ func TestWhatAllMustAgreeOnChangesInSteps(t *testing.T) {
 	}
 	s.eventually("lb01 is Active", hosts[0].is("active"))
 	p := s.probe(vip)
-	v.push(strings.NewReplacer(`vrid: 50,`, `vrid: 51, activationDelay: "5s",`).Replace(threeHosts), "")
+	// One that does not follow for now, but answers, is waited for.
+	if out, err := hosts[2].hactl("suspend", "--for", "1h").CombinedOutput(); err != nil {
+		t.Fatalf("suspend: %v: %s", err, out)
+	}
+	second := v.push(strings.NewReplacer(`vrid: 50,`, `vrid: 51, activationDelay: "5s",`).Replace(threeHosts), "")
+	s.eventually("the others know it", func() bool { return hosts[0].runs(second)() && hosts[1].runs(second)() })
+	s.during(16*time.Second, "nobody goes ahead", func() bool { return hosts[0].router().VRID == 50 && hosts[1].router().VRID == 50 })
+	if hosts[0].logged("some that are behind", "lb03") == 0 {
+		t.Error("nobody says who is waited for")
+	}
+	if out, err := hosts[2].hactl("resume").CombinedOutput(); err != nil {
+		t.Fatalf("resume: %v: %s", err, out)
+	}
 	changed := func(h *onHost) func() bool {
 		return func() bool { r := h.router(); return r.VRID == 51 }
 	}

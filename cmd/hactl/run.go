@@ -68,6 +68,8 @@ type runner struct {
 	resync time.Duration
 	allow  []string
 	format string
+	// agentCA is what certificate other hosts' agents are believed by.
+	agentCA string
 
 	external bool // the engine is a unit of its own
 
@@ -80,6 +82,7 @@ type runner struct {
 	keeper   *follow.Keeper
 	edges    *edges
 	leaders  *leaders
+	peers    *peers // nil for --host none
 	serving  *serving
 	events   *events
 }
@@ -96,6 +99,7 @@ func (r *runner) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&r.external, "external-engine", false, "wait for an engine that somebody else starts and ends, such as hactl-engine.service")
 	cmd.Flags().DurationVar(&r.poll, "poll", time.Minute, "how often to look for a change of a repository, give or take a tenth")
 	cmd.Flags().DurationVar(&r.resync, "resync", 5*time.Minute, "how often to look for drift, at the edge and on this host")
+	cmd.Flags().StringVar(&r.agentCA, "agent-ca-file", os.Getenv("HACTL_AGENT_CA_FILE"), "certificate authority of the other hosts' agents, in PEM, which are asked before what all have to agree on changes (default: HACTL_AGENT_CA_FILE, else the system's)")
 	cmd.Flags().StringVar(&r.format, "log", "text", "log as text or json")
 	_ = cmd.RegisterFlagCompletionFunc("log", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -146,7 +150,14 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 		Observe: events.follow, Accepted: r.accepted,
 	}
 	if r.host.name != noHost {
-		r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true, External: r.external, OnEvent: events.engine})
+		r.peers = &peers{
+			ask: askFlags{tokenFile: r.listen.tokenFile, caFile: r.agentCA}, host: r.hostName,
+			good: func() *follow.Good { return r.follower.Good() }, present: func() *host.Config { return r.agent.Present() },
+			tellHeld: func(router string, members []string) {
+				r.log.Warn("a change that all members have to agree on waits for some that are behind", "group", router, "hosts", members)
+			},
+		}
+		r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true, External: r.external, OnEvent: events.engine, Behind: r.peers.holds})
 		r.machine = &machine{flags: &r.host, agent: r.agent, log: r.log}
 		o.Host = r.machine
 	}
@@ -230,6 +241,9 @@ func (r *runner) run(cmd *cobra.Command) error {
 	wg.Go(func() { r.follower.Run(working) })
 	wg.Go(func() { r.keeper.Run(working); r.leaders.resign() })
 	wg.Go(func() { r.watchDrift(working) })
+	if r.peers != nil {
+		wg.Go(func() { r.peers.run(working) })
+	}
 	telling, stopTelling := context.WithCancel(ctx)
 	defer stopTelling()
 	told := r.events.start(telling)

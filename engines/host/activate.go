@@ -19,7 +19,10 @@ import (
 // The Active router moves on when ActivationDelay has passed, a Backup when it
 // hears the new parameters, or has not for three times as long: nobody goes
 // ahead of who may not have learned yet, and whoever takes over meanwhile is
-// understood by all. The former ones are accepted for as long as they are heard.
+// understood by all. While a member is known to be behind (it answers, and has
+// another revision), both wait for it, however long: it cannot fetch, refuses
+// the revision, or was suspended. The former ones are accepted for as long as
+// they are heard.
 type Staging struct {
 	Next     Parameters `json:"next"`
 	Since    time.Time  `json:"since"`
@@ -165,11 +168,23 @@ func (r *Router) stage(former *Router, now time.Time) {
 	r.Excluded = missingAddresses(r.Excluded, r.Addresses)
 }
 
-// Advance takes the further steps of Stage that are due: active says whether a
-// router is Active, and heard when it had its last advertisement with accepted
-// parameters other than its own. It returns when to look again; the zero Time
-// if nothing is under way.
-func Advance(c Config, now time.Time, active func(router string) bool, heard func(router string) time.Time) (next Config, due time.Time) {
+// View is what Advance has to know about Virtual Routers, by name.
+type View struct {
+	Active func(router string) bool
+	// Heard is when one had its last advertisement with accepted parameters
+	// other than its own.
+	Heard func(router string) time.Time
+	// Behind tells whether a member is known not to have learned yet; nil if
+	// nobody can be asked.
+	Behind func(router string) bool
+}
+
+// behindPeriod is how often Behind is asked again.
+const behindPeriod = 2 * time.Second
+
+// Advance takes the further steps of Stage that are due. It returns when to look
+// again; the zero Time if nothing is under way.
+func Advance(c Config, now time.Time, v View) (next Config, due time.Time) {
 	next = c
 	next.Routers = slices.Clone(c.Routers)
 	for i := range next.Routers {
@@ -182,17 +197,22 @@ func Advance(c Config, now time.Time, active func(router string) bool, heard fun
 			moved.Since = now
 			r.Staging = &moved
 		}
-		at, other := r.Staging.Since.Add(r.ActivationDelay), heard(r.Name)
+		at, other := r.Staging.Since.Add(r.ActivationDelay), v.Heard(r.Name)
+		hold := !r.Staging.Settling && v.Behind != nil
 		switch {
 		case r.Staging.Settling && other.After(r.Staging.Since):
 			at = other.Add(r.ActivationDelay)
-		case r.Staging.Settling || active(r.Name):
+		case r.Staging.Settling || v.Active(r.Name):
 		case other.After(r.Staging.Since):
-			at = now
+			at, hold = now, false
 		default:
 			at = r.Staging.Since.Add(patience * r.ActivationDelay)
 		}
-		if !now.Before(at) {
+		switch {
+		case now.Before(at):
+		case hold && v.Behind(r.Name):
+			at = now.Add(behindPeriod)
+		default:
 			at = r.advance(now)
 		}
 		if !at.IsZero() && (due.IsZero() || at.Before(due)) {

@@ -87,7 +87,7 @@ func (h *stageHost) advance(l *stageLAN) {
 	if n := h.machine.Status().Counters.Noted[vrrp.NoteAlternative]; n > h.noted {
 		h.noted, h.heard = n, l.wall()
 	}
-	next, _ := Advance(h.cfg, l.wall(), func(string) bool { return h.machine.State() == vrrp.StateActive }, func(string) time.Time { return h.heard })
+	next, _ := Advance(h.cfg, l.wall(), View{Active: func(string) bool { return h.machine.State() == vrrp.StateActive }, Heard: func(string) time.Time { return h.heard }})
 	if !next.same(&h.cfg) {
 		h.give(l, next)
 	}
@@ -246,7 +246,7 @@ func TestAStagedChangeIsTakenBack(t *testing.T) {
 		t.Errorf("taken back: %+v", r)
 	}
 	never := func(string) time.Time { return time.Time{} }
-	over, due := Advance(back, at.Add(2*time.Minute), func(string) bool { return true }, never)
+	over, due := Advance(back, at.Add(2*time.Minute), View{Active: func(string) bool { return true }, Heard: never})
 	if want := stageConfig(old, 100, time.Minute); !over.same(&want) || !due.IsZero() {
 		t.Errorf("over: %+v, due %v", over.Routers[0], due)
 	}
@@ -272,7 +272,7 @@ func TestUnicastPeersComeAndGoWithoutAGap(t *testing.T) {
 	}
 	active := func(string) bool { return true }
 	never := func(string) time.Time { return time.Time{} }
-	next, _ := Advance(staged, stageEpoch.Add(time.Minute), active, never)
+	next, _ := Advance(staged, stageEpoch.Add(time.Minute), View{Active: active, Heard: never})
 	if got := next.Routers[0].Peers; !sameSet(got, peers(3).Peers) {
 		t.Errorf("then sends to %v", got)
 	}
@@ -303,7 +303,7 @@ func TestAVRIDIsOnesUntilItsChangeIsOver(t *testing.T) {
 				t.Fatalf("%v to %v: %v", from, to, err)
 			}
 			now = now.Add(2 * time.Minute)
-			c, _ = Advance(c, now, active, never)
+			c, _ = Advance(c, now, View{Active: active, Heard: never})
 			if err := c.Validate(); err != nil {
 				t.Fatalf("%v to %v: %v", from, to, err)
 			}
@@ -326,5 +326,35 @@ func TestAVRIDIsOnesUntilItsChangeIsOver(t *testing.T) {
 	gone := make(map[string]uint8{"a": 50})
 	if got, held := Stage(gone, alone, stageEpoch); !got.same(&alone) || len(held) > 0 {
 		t.Errorf("one goes, one comes: %+v, held %v", got.Routers, held)
+	}
+}
+
+func TestNobodyGoesAheadOfAMemberThatIsBehind(t *testing.T) {
+	c := v3(150)
+	c.Routers[0].ActivationDelay = time.Minute
+	wanted := v3(150)
+	wanted.Routers[0].ActivationDelay, wanted.Routers[0].VRID = time.Minute, c.Routers[0].VRID+1
+	staged, _ := Stage(c, wanted, stageEpoch)
+	behind, heard := true, time.Time{}
+	for _, active := range []bool{true, false} {
+		view := View{
+			Active: func(string) bool { return active }, Heard: func(string) time.Time { return heard },
+			Behind: func(string) bool { return behind },
+		}
+		at := stageEpoch.Add(24 * time.Hour)
+		behind, heard = true, time.Time{}
+		if next, due := Advance(staged, at, view); next.Routers[0].VRID != c.Routers[0].VRID || due.Sub(at) != behindPeriod {
+			t.Errorf("active %v: it changes to %d, and looks again after %s", active, next.Routers[0].VRID, due.Sub(at))
+		}
+		// Who hears the new parameters follows, or it would be deaf.
+		if heard = at; !active {
+			if next, _ := Advance(staged, at.Add(time.Second), view); next.Routers[0].VRID != wanted.Routers[0].VRID {
+				t.Error("it hears the new parameters and does not follow")
+			}
+		}
+		behind, heard = false, time.Time{}
+		if next, _ := Advance(staged, at, view); next.Routers[0].VRID != wanted.Routers[0].VRID {
+			t.Errorf("active %v: all know it, and it does not change", active)
+		}
 	}
 }

@@ -31,6 +31,9 @@ type Supervisor struct {
 	// OnConfig is called with what the engine runs now, whoever told it: after
 	// attaching to it and after each change. May be nil.
 	OnConfig func(Config)
+	// Behind tells whether a member of a Virtual Router is known not to have
+	// learned of the present revision, and must not block; may be nil.
+	Behind func(router string) bool
 	// Executable is what to start; empty means /proc/self/exe, with main
 	// calling IsEngine and RunEngine.
 	Executable string
@@ -366,7 +369,7 @@ func (s *Supervisor) next(ctx context.Context, client *Client) (next *Config, du
 	if err != nil {
 		return nil, due, err
 	}
-	advanced, due := Advance(*next, time.Now(), active, heard)
+	advanced, due := Advance(*next, time.Now(), View{Active: active, Heard: heard, Behind: s.Behind})
 	return &advanced, due, nil
 }
 

@@ -21,6 +21,8 @@ type Options struct {
 	// OnEvent hears of every event of the engine, after it was logged, and must
 	// not block; may be nil.
 	OnEvent func(host.NumberedEvent)
+	// Behind is host.Supervisor's; may be nil.
+	Behind func(router string) bool
 	// Normal asks for ordinary scheduling and memory of the engine.
 	Normal bool
 	// External leaves starting and ending the engine to somebody else, such as a
@@ -44,6 +46,7 @@ type Agent struct {
 
 	mu      sync.Mutex
 	results map[string]host.Result
+	present *host.Config // what the engine runs
 }
 
 // New makes an agent that does nothing before Run.
@@ -51,7 +54,7 @@ func New(o Options) *Agent {
 	a := &Agent{log: o.Log, onEvent: o.OnEvent, told: make(chan struct{}, 1), results: map[string]host.Result{}}
 	a.supervisor = &host.Supervisor{
 		Dir: o.Dir, Log: o.Log, Upgrade: o.Upgrade, Normal: o.Normal, External: o.External,
-		OnEvent: a.hear, OnConfig: a.follow, OnAttach: a.attach,
+		Behind: o.Behind, OnEvent: a.hear, OnConfig: a.follow, OnAttach: a.attach,
 	}
 	a.checks = newChecks(a.found)
 	a.hookCtx, a.endHooks = context.WithCancel(context.Background())
@@ -113,9 +116,17 @@ func (a *Agent) Configure(c host.Config) error { return a.supervisor.Configure(c
 // somebody else has configured since. Nil before either.
 func (a *Agent) Wanted() *host.Config { return a.supervisor.Wanted() }
 
+// Present is what the engine runs, as far as it was told or asked; nil before.
+func (a *Agent) Present() *host.Config {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.present
+}
+
 // follow begins and ends checks as the engine's configuration has them.
 func (a *Agent) follow(c host.Config) {
 	a.mu.Lock()
+	a.present = &c
 	known := make(map[string]bool, len(a.results))
 	for name, r := range a.results {
 		if _, wanted := c.Checks[name]; !wanted {

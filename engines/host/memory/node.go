@@ -154,17 +154,18 @@ func (n *Node) step() {
 	if n.present != nil {
 		next, _ = host.Stage(*n.present, *n.wanted, time.Now())
 	}
-	next, due := host.Advance(next, time.Now(),
-		func(name string) bool {
+	next, due := host.Advance(next, time.Now(), host.View{
+		Active: func(name string) bool {
 			r := n.router(name)
 			return r != nil && r.machine.State() == vrrp.StateActive
 		},
-		func(name string) (heard time.Time) {
+		Heard: func(name string) (heard time.Time) {
 			if r := n.router(name); r != nil {
 				heard = r.heard
 			}
 			return heard
-		})
+		},
+	})
 	if n.stages != nil {
 		n.stages.Stop()
 	}
