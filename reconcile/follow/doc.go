@@ -3,13 +3,13 @@
 //
 // Two loops share the work, because one of them must never wait for the other:
 //
-//	Follower   source -> trust -> evaluation -> guard rails -> Good -> disk -> host
+//	Follower   source -> trust -> evaluation -> guard rails -> Good -> host -> disk
 //	Keeper     Good -> leadership -> plan -> guard rails -> Cloudflare
 //
 // The Follower decides what is good. A revision that is not changes nothing:
-// what ran goes on, and State says what was refused and why. What it accepts it
-// writes to disk first, so that a host without Git, DNS and Cloudflare starts
-// with it. The Keeper applies edge changes while this host leads, and tells
+// what ran goes on, and State says what was refused and why. What runs it writes
+// to disk, so that a host without Git, DNS and Cloudflare starts with it; not
+// before the host has taken it, since it would not start with what it refuses. The Keeper applies edge changes while this host leads, and tells
 // drift (the edge was changed behind the specification's back) from what a push
 // has changed.
 //

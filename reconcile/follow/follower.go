@@ -54,19 +54,20 @@ type Options struct {
 type Follower struct {
 	o       Options
 	trigger chan struct{}
+	moved   chan struct{} // what is due may be due at another time
 
-	looking sync.Mutex // one look at a time
+	looking chan struct{} // holds one while there is a look: one at a time
 	// Of who holds looking:
 	known      string // revision with a verdict that stands
 	waiting    *Good  // known, and good but for this host
 	waitingFor *source.Candidate
-	rejudge    time.Time
 	lastText   string // of the refusal reported last
 	gap        bool   // see Refusal
 
-	mu    sync.Mutex
-	good  *Good
-	state State
+	mu      sync.Mutex
+	good    *Good
+	state   State
+	rejudge time.Time // when known is to be judged again; zero for never
 }
 
 const (
@@ -79,7 +80,7 @@ const (
 
 // New makes a Follower that does nothing before Restore, Look or Run.
 func New(o Options) *Follower {
-	return &Follower{o: o, trigger: make(chan struct{}, 1), state: State{Fetch: Fetching{Origin: o.Source.Origin()}}}
+	return &Follower{o: o, trigger: make(chan struct{}, 1), moved: make(chan struct{}, 1), looking: make(chan struct{}, 1), state: State{Fetch: Fetching{Origin: o.Source.Origin()}}}
 }
 
 // State is how it stands.
@@ -116,14 +117,15 @@ func (f *Follower) tell(e Event) {
 // Restore runs the last good revision on the disk, and takes up a suspension.
 // It tells whether something runs; what is wrong with the disk is an event.
 func (f *Follower) Restore() bool {
-	f.looking.Lock()
-	defer f.looking.Unlock()
+	f.looking <- struct{}{}
+	defer func() { <-f.looking }()
 	if f.o.Pause != "" {
 		s, err := f.o.Pause.Load(time.Now())
 		if err != nil {
 			f.tell(Event{Kind: EventStore, Err: err})
 		}
 		f.change(func(st *State) { st.Suspended = s })
+		f.move()
 	}
 	if f.o.Store == nil {
 		return false
@@ -190,12 +192,19 @@ func (f *Follower) Run(ctx context.Context) {
 			timer = time.NewTimer(f.o.Poll*9/10 + rand.N(f.o.Poll/5+1))
 			poll = timer.C
 		}
+		var due <-chan time.Time
+		if at := f.due(); !at.IsZero() {
+			due = time.After(time.Until(at))
+		}
 		triggered := false
 		select {
 		case <-f.trigger:
 			triggered = true
+		case <-f.moved:
+			continue
 		case <-again.C:
 		case <-poll:
+		case <-due:
 		case _, more := <-f.o.Changes:
 			if !more {
 				f.o.Changes = nil
@@ -215,6 +224,33 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
+// due is when to look without being told: after a suspension, and to judge
+// again; zero for never.
+func (f *Follower) due() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s := f.state.Suspended; s != nil {
+		return s.Until
+	}
+	return f.rejudge
+}
+
+// judgeAgain notes when known is to be judged again.
+func (f *Follower) judgeAgain(at time.Time) {
+	f.mu.Lock()
+	f.rejudge = at
+	f.mu.Unlock()
+	f.move()
+}
+
+// move has Run ask for what is due once more.
+func (f *Follower) move() {
+	select {
+	case f.moved <- struct{}{}:
+	default:
+	}
+}
+
 // Look is how to look.
 type Look struct {
 	// Anew judges again what has a verdict.
@@ -230,15 +266,22 @@ var ErrSuspended = errors.New("suspended")
 // error says why what is there does not run: a *RefusedError, ErrSuspended, or
 // the source's own.
 func (f *Follower) Look(ctx context.Context, l Look) error {
-	f.looking.Lock()
-	defer f.looking.Unlock()
+	select {
+	case f.looking <- struct{}{}:
+		defer func() { <-f.looking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if s := f.State().Suspended; s != nil {
 		return fmt.Errorf("%w until %s", ErrSuspended, s.Until.Format(time.RFC3339))
 	}
 	now := time.Now()
+	f.mu.Lock()
 	if l.Anew || !f.rejudge.IsZero() && !now.Before(f.rejudge) {
-		f.known, f.waiting, f.waitingFor, f.rejudge = "", nil, nil, time.Time{}
+		f.known, f.rejudge = "", time.Time{}
 	}
+	f.state.Suspended = nil // It is over.
+	f.mu.Unlock()
 	candidate, err := f.o.Source.Fetch(ctx, f.known)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -255,16 +298,38 @@ func (f *Follower) Look(ctx context.Context, l Look) error {
 	if f.waiting != nil {
 		return f.settle(f.waiting, f.waitingFor)
 	}
-	good := f.Good()
+	again := f.again()
 	if r := f.State().Refused; r != nil {
-		err = &RefusedError{*r}
-	} else {
-		err = nil
+		return &RefusedError{*r}
 	}
-	if good != nil && f.o.Host != nil {
-		if again := f.o.Host.Run(good); again != nil && err == nil {
-			return again
-		}
+	return again
+}
+
+// again tells the host once more what runs, and brings that to the disk if it
+// could not be written before.
+func (f *Follower) again() error {
+	good := f.Good()
+	if good == nil {
+		return nil
+	}
+	if f.State().Unsaved != "" {
+		f.keep(good)
+	}
+	if f.o.Host == nil {
+		return nil
+	}
+	err := f.o.Host.Run(good)
+	text, former := "", ""
+	if err != nil {
+		text = err.Error()
+	}
+	f.change(func(s *State) { former, s.Unfit = s.Unfit, text })
+	switch {
+	case text == former:
+	case err != nil:
+		f.tell(Event{Kind: EventHost, Revision: good.Revision, Err: err})
+	default:
+		f.tell(Event{Kind: EventHost, Revision: good.Revision, Text: "works again"})
 	}
 	return err
 }
@@ -280,21 +345,21 @@ func (e *RefusedError) Error() string {
 func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error {
 	allowed := slices.Concat(f.o.Allowed, l.Allowed)
 	good := f.Good()
+	// Former verdicts, and what was waited for, are another revision's.
+	f.known, f.waiting, f.waitingFor = "", nil, nil
+	f.judgeAgain(time.Time{})
 	if good != nil && good.Revision == c.Revision && good.Build == f.o.Build {
 		// What runs already; perhaps again, after something that was refused.
 		f.known, f.gap = c.Revision, false
 		f.clear()
-		if f.o.Host != nil {
-			return f.o.Host.Run(good)
-		}
-		return nil
+		return f.again()
 	}
 	if good != nil && good.Revision != c.Revision && !slices.Contains(allowed, reconcile.RuleRewind) {
 		if err := rewound(ctx, c, good, f.o.Strict); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return f.refuse(c, Rewound, err.Error())
+			return f.refuse(c, Rewound, err.Error(), errors.Is(err, errUnseen))
 		}
 	}
 	tree, err := c.Admit(f.o.Trust)
@@ -306,7 +371,7 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 		} else {
 			f.known = c.Revision
 		}
-		return f.refuse(c, reason, err.Error())
+		return f.refuse(c, reason, err.Error(), false)
 	}
 	spec, err := f.o.Evaluate(ctx, tree)
 	if ctx.Err() != nil {
@@ -315,17 +380,18 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 	f.known = c.Revision
 	if err != nil {
 		var invalid *load.Invalid
-		if !errors.As(err, &invalid) {
-			f.rejudge = time.Now().Add(rejudgeAfter)
+		passing := !errors.As(err, &invalid)
+		if passing {
+			f.judgeAgain(time.Now().Add(rejudgeAfter))
 		}
-		return f.refuse(c, Invalid, err.Error())
+		return f.refuse(c, Invalid, err.Error(), passing)
 	}
 	var before *schema.Spec
 	if good != nil {
 		before = good.Spec
 	}
 	if found := Rails(before, spec, allowed); len(found) > 0 {
-		return f.refuse(c, Guarded, Describe(found))
+		return f.refuse(c, Guarded, Describe(found), false)
 	}
 	next := &Good{Revision: c.Revision, Origin: f.o.Source.Origin(), Signer: tree.Signer, Accepted: time.Now(), Build: f.o.Build, Spec: spec}
 	if c.Commit != nil {
@@ -352,11 +418,12 @@ func (f *Follower) settle(g *Good, c *source.Candidate) error {
 	if f.o.Host != nil {
 		if err := f.o.Host.Run(g); err != nil {
 			f.waiting, f.waitingFor = g, c
-			return f.refuse(c, Unfit, err.Error())
+			return f.refuse(c, Unfit, err.Error(), true)
 		}
 	}
 	f.waiting, f.waitingFor, f.gap = nil, nil, false
 	f.clear()
+	f.change(func(s *State) { s.Unfit = "" })
 	f.keep(g)
 	f.runs(g, false)
 	return nil
@@ -368,28 +435,30 @@ func (f *Follower) keep(g *Good) {
 		return
 	}
 	err := f.o.Store.Save(g)
-	text := ""
+	text, former := "", ""
 	if err != nil {
 		text = err.Error()
 	}
 	f.change(func(s *State) {
-		s.Unsaved = text
+		former, s.Unsaved = s.Unsaved, text
 		if err == nil {
 			s.Damaged = ""
 		}
 	})
-	if err != nil {
+	if text != former && err != nil {
 		f.tell(Event{Kind: EventStore, Revision: g.Revision, Err: err})
 	}
 }
 
-// refuse notes a refusal; it is told once for as long as it says the same.
-func (f *Follower) refuse(c *source.Candidate, reason Reason, message string) error {
+// refuse notes a refusal; it is told once for as long as it says the same. A
+// reason that is of this host alone, so that another may run the revision,
+// makes a gap.
+func (f *Follower) refuse(c *source.Candidate, reason Reason, message string, alone bool) error {
 	r := Refusal{Revision: c.Revision, Reason: reason, Message: message, At: time.Now()}
 	if good := f.Good(); good != nil && c.Commit != nil && reason != Rewound && c.Revision != good.Revision {
 		f.gap = f.gap || !slices.Contains(c.Commit.Parents, good.Revision)
 	}
-	r.Gap = f.gap
+	r.Gap = f.gap || alone && c.Commit != nil
 	text := c.Revision + string(reason) + message
 	if text == f.lastText {
 		if former := f.State().Refused; former != nil {
@@ -443,8 +512,8 @@ func (f *Follower) Resume() error {
 }
 
 func (f *Follower) pause(s *Suspension) error {
-	f.looking.Lock()
-	defer f.looking.Unlock()
+	f.looking <- struct{}{}
+	defer func() { <-f.looking }()
 	if f.o.Pause != "" {
 		if err := f.o.Pause.Save(s); err != nil {
 			return err
@@ -452,6 +521,7 @@ func (f *Follower) pause(s *Suspension) error {
 	}
 	former := f.State().Suspended
 	f.change(func(st *State) { st.Suspended = s })
+	f.move()
 	switch {
 	case s != nil:
 		f.tell(Event{Kind: EventSuspended, Text: "until " + s.Until.Format(time.RFC3339) + " " + s.Reason})
@@ -460,6 +530,8 @@ func (f *Follower) pause(s *Suspension) error {
 	}
 	return nil
 }
+
+var errUnseen = errors.New("whether it is a successor cannot be seen")
 
 // rewound says why a candidate is older than what runs; nil if it is not. Unless
 // strict, a commit with a later date is taken for newer, whatever its history:
@@ -473,7 +545,7 @@ func rewound(ctx context.Context, c *source.Candidate, good *Good, strict bool) 
 	dates := fmt.Sprintf("it is dated %s, and %s, which runs, %s", c.Commit.Committer.When.Format(time.RFC3339), short(good.Revision), good.Committed.Format(time.RFC3339))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s; whether it is a successor cannot be seen: %w", dates, err)
+		return fmt.Errorf("%s; %w: %w", dates, errUnseen, err)
 	case !descends:
 		return fmt.Errorf("%s; it is no successor of that: revert by a new commit, or allow it once with hactl sync --allow rewind", dates)
 	}

@@ -25,8 +25,8 @@ type Refusal struct {
 	Reason   Reason    `json:"reason"`
 	Message  string    `json:"message"` // may have several lines
 	At       time.Time `json:"at"`
-	// Gap: it does not follow what runs here, or something before it did not, so
-	// that another host may run what came between.
+	// Gap: it does not follow what runs here, or something before it did not, or
+	// this host alone refuses it: another may run it, or what came between.
 	Gap bool `json:"gap,omitempty"`
 }
 
@@ -55,6 +55,9 @@ type State struct {
 	Unsaved string `json:"unsaved,omitempty"`
 	// Damaged: the one on the disk was set aside.
 	Damaged string `json:"damaged,omitempty"`
+	// Unfit: the host cannot be told again what runs, for this reason, such as a
+	// secret that is gone; it goes on as it was told last.
+	Unfit string `json:"unfit,omitempty"`
 }
 
 // Leadership is who applies edge changes.
@@ -108,6 +111,7 @@ const (
 	EventRefused   EventKind = "refused"   // a revision changes nothing
 	EventFetch     EventKind = "fetch"     // the source failed, or works again
 	EventStore     EventKind = "store"     // the last good specification could not be kept or read
+	EventHost      EventKind = "host"      // the host cannot be told again what runs, or can again
 	EventSuspended EventKind = "suspended" // or no longer: Text
 	EventLeader    EventKind = "leader"    // leadership came or went
 	EventApplied   EventKind = "applied"   // the edge is as a revision has it
