@@ -145,7 +145,7 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 	o := follow.Options{
-		Source: r.source, Trust: trust, Evaluate: r.evaluator(), Store: follow.File(state + "/last-good.json"),
+		Source: r.source, Origin: r.spec.origin(r.source), Trust: trust, Evaluate: r.evaluator(), Store: follow.File(state + "/last-good.json"),
 		Pause: follow.Pause(state + "/suspended.json"), Allowed: allowed, Strict: len(r.trust.signers) > 0, Poll: r.poll, Build: host.Build(),
 		Observe: events.follow, Accepted: r.accepted,
 	}

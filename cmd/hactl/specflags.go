@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -115,6 +116,19 @@ func (f *specFlags) load(ctx context.Context, stderr io.Writer) (*loaded, error)
 		return nil, err
 	}
 	return &loaded{spec: spec, tree: tree, warnings: warnings}, nil
+}
+
+// origin tells one specification from all others, wherever this is called.
+func (f *specFlags) origin(src source.Source) string {
+	if f.repo == "" {
+		if abs, err := filepath.Abs(f.dir); err == nil {
+			return abs
+		}
+	}
+	if f.path != "" && f.path != "." {
+		return src.Origin() + ":" + path.Clean(f.path)
+	}
+	return src.Origin()
 }
 
 func (f *specFlags) limits() load.Limits {

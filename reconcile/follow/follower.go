@@ -27,6 +27,9 @@ type Host interface {
 type Options struct {
 	Source source.Source
 	Trust  source.Trust
+	// Origin tells this source from others, free of credentials: what is on the
+	// disk of another one is left alone. Empty is the source's own.
+	Origin string
 	// Strict wants every revision to descend from the one that runs, as where
 	// signatures count: whoever can push could show any signed commit otherwise.
 	Strict bool
@@ -80,7 +83,10 @@ const (
 
 // New makes a Follower that does nothing before Restore, Look or Run.
 func New(o Options) *Follower {
-	return &Follower{o: o, trigger: make(chan struct{}, 1), moved: make(chan struct{}, 1), looking: make(chan struct{}, 1), state: State{Fetch: Fetching{Origin: o.Source.Origin()}}}
+	if o.Origin == "" {
+		o.Origin = o.Source.Origin()
+	}
+	return &Follower{o: o, trigger: make(chan struct{}, 1), moved: make(chan struct{}, 1), looking: make(chan struct{}, 1), state: State{Fetch: Fetching{Origin: o.Origin}}}
 }
 
 // State is how it stands.
@@ -141,8 +147,8 @@ func (f *Follower) Restore() bool {
 	if g == nil {
 		return false
 	}
-	if g.Origin != f.o.Source.Origin() {
-		f.tell(Event{Kind: EventStore, Err: fmt.Errorf("the last good specification on disk is of %s, and is left alone: %s is followed now", g.Origin, f.o.Source.Origin())})
+	if g.Origin != f.o.Origin {
+		f.tell(Event{Kind: EventStore, Err: fmt.Errorf("the last good specification on disk is of %s, and is left alone: %s is followed now", g.Origin, f.o.Origin)})
 		return false
 	}
 	if f.o.Host != nil {
@@ -393,7 +399,7 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 	if found := Rails(before, spec, allowed); len(found) > 0 {
 		return f.refuse(c, Guarded, Describe(found), false)
 	}
-	next := &Good{Revision: c.Revision, Origin: f.o.Source.Origin(), Signer: tree.Signer, Accepted: time.Now(), Build: f.o.Build, Spec: spec}
+	next := &Good{Revision: c.Revision, Origin: f.o.Origin, Signer: tree.Signer, Accepted: time.Now(), Build: f.o.Build, Spec: spec}
 	if c.Commit != nil {
 		next.Committed = c.Commit.Committer.When
 	}

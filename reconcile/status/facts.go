@@ -22,8 +22,8 @@ type Facts struct {
 
 // API is how much of Cloudflare's budget is used.
 type API struct {
-	Requests int // sent so far
-	Left     int // in the present window
+	Requests int `json:"requests"` // sent so far
+	Left     int `json:"left"`     // in the present window
 }
 
 // Engine is the VRRP engine of this host.
