@@ -39,6 +39,7 @@ pools: {
 	two: {monitor: "web", origins: {a: address: "203.0.113.2", b: address: "203.0.113.3"}}
 }
 loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["one", "two"], fallbackPool: "two"}
+notifications: ops: {type: "webhook", url: "https://192.168.0.9/notify"}
 `
 
 // fleet is three hosts that follow one repository, the first over ssh, and
@@ -128,10 +129,9 @@ func TestWhatIsPushedReachesHostsAndEdge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hosts := s.fleet(v, "--signers", signers, "--eval-memory", "256", "--eval-timeout", "4s")
+	hosts := s.fleet(v, "--signers", signers, "--eval-memory", "256", "--eval-timeout", "4s", "--webhook-secret-file", secret)
 	lb01, lb02, lb03 := hosts[0], hosts[1], hosts[2]
 	lb02.args = append(lb02.args, "--forge", "gitea", "--forge-url", "https://"+servicesAddress+"/api/v1", "--forge-token-file", v.path("forgetoken"))
-	lb03.args = append(lb03.args, "--webhook-secret-file", secret)
 	first := v.push(threeHosts, "alice")
 	lb01.start()
 	s.eventually("lb01 is Active", lb01.is("active"))
@@ -183,6 +183,11 @@ func TestWhatIsPushedReachesHostsAndEdge(t *testing.T) {
 		t.Errorf("lb02 logged the refusal %d times", n)
 	}
 
+	s.eventually("somebody is told", func() bool { return v.heard(`"kind":"refused"`, `"host":"lb02"`, "untrusted") })
+	if !v.heard(`"kind":"transition"`, `"host":"lb01"`, "web is active on lb01") {
+		t.Error("nobody was told of the transition")
+	}
+
 	// What is right again runs, within a moment of the webhook, and the forge is told.
 	v.git("-C", v.path("work"), "reset", "--quiet", "--hard", first)
 	second := v.push(changed, "alice")
@@ -192,6 +197,12 @@ func TestWhatIsPushedReachesHostsAndEdge(t *testing.T) {
 	}
 	s.eventually("lb03 runs it", func() bool { return lb03.status().Revision == second })
 	t.Logf("from webhook to engine: %s", time.Since(began).Round(time.Millisecond))
+	began = time.Now()
+	if out, err := v.hook(lb01, "shared").CombinedOutput(); err != nil {
+		t.Errorf("webhook: %v: %s", err, out)
+	}
+	s.eventually("lb01 has applied it", func() bool { return lb01.logged("the edge is as the revision has it", second) > 0 })
+	t.Logf("from webhook to applied at the edge: %s", time.Since(began).Round(time.Millisecond))
 	if out, err := v.hook(lb03, "guessed").CombinedOutput(); err == nil {
 		t.Errorf("a hook with a wrong signature is answered %s", out)
 	}

@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,13 +39,14 @@ type services struct {
 	address string
 	ca      authority
 
-	sim     *cfsim.Server
-	mu      sync.Mutex
-	asked   []request // of Cloudflare
-	down    map[string]bool
-	states  []string // that the forge was told
-	fetched int      // requests for the repository's refs
-	http    *http.Server
+	sim      *cfsim.Server
+	mu       sync.Mutex
+	asked    []request // of Cloudflare
+	down     map[string]bool
+	states   []string // that the forge was told
+	notified []string // what a webhook of the specification got
+	fetched  int      // requests for the repository's refs
+	http     *http.Server
 }
 
 // request is one that Cloudflare has seen.
@@ -117,6 +119,8 @@ func (v *services) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name = "git"
 	case strings.HasPrefix(r.URL.Path, "/api/v1/"):
 		name = "forge"
+	case r.URL.Path == "/notify":
+		name = "notify"
 	}
 	if v.isDown(name) {
 		panic(http.ErrAbortHandler)
@@ -133,6 +137,11 @@ func (v *services) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Env: []string{"GIT_PROJECT_ROOT=" + v.dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + v.path("gitconfig")},
 		}
 		backend.ServeHTTP(w, r)
+	case "notify":
+		b, _ := io.ReadAll(r.Body)
+		v.mu.Lock()
+		v.notified = append(v.notified, string(b))
+		v.mu.Unlock()
 	case "forge":
 		b, _ := io.ReadAll(r.Body)
 		v.mu.Lock()
@@ -185,6 +194,15 @@ func (v *services) told(sha, context string) (states []string) {
 		}
 	}
 	return states
+}
+
+// heard tells whether a notification had all of parts.
+func (v *services) heard(parts ...string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.ContainsFunc(v.notified, func(n string) bool {
+		return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(n, p) })
+	})
 }
 
 // env is how an agent reaches Cloudflare.
