@@ -718,6 +718,8 @@ func TestOneLookAtATime(t *testing.T) {
 		}
 		wg.Wait()
 		runs(t, f, a)
+		w.branch.mu.Lock()
+		defer w.branch.mu.Unlock()
 		if w.branch.peak != 1 || len(w.told(follow.EventAccepted)) != 1 {
 			t.Errorf("%d fetches at a time, accepted %d times", w.branch.peak, len(w.told(follow.EventAccepted)))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -64,19 +65,26 @@ type Keeper struct {
 	backoff   time.Duration      // after a failure that may pass
 	stalled   map[schema.ID]bool // steps refused for good, of this revision
 	stalledOf string             // that revision
+	stuck     error              // why they are
+	lifted    forced             // guard rails, until that is applied or refused
 	drifted   string             // drift told of last
 	troubled  string             // failure told of last
 
 	mu     sync.Mutex
 	good   *Good
-	base   map[schema.ID]string // fingerprints of the revision before good, if that is another host's work
+	begun  bool                 // the source was confirmed in this term
+	base   map[schema.ID]string // fingerprints to tell drift by, where the journal of this host does not know; nil where it does
 	forced *forced
 	cancel context.CancelFunc // of the turn under way
 	state  EdgeState
 }
 
-// forced is a look that somebody asked for.
-type forced struct{ allowed []reconcile.Rule }
+// forced is a look that somebody asked for. Guard rails are lifted for the
+// revision that they were lifted for, and no other.
+type forced struct {
+	allowed  []reconcile.Rule
+	revision string
+}
 
 const (
 	// leaderPoll is how often leadership is looked at without an event.
@@ -106,14 +114,13 @@ func (k *Keeper) State() EdgeState {
 func (k *Keeper) Want(g *Good) {
 	k.mu.Lock()
 	former := k.good
-	if k.state.Leadership.Mine {
-		k.base = nil // the journal knows
-	} else if former != nil && former.Revision != g.Revision {
+	if former != nil && former.Revision != g.Revision && (!k.begun || k.base != nil) {
 		if edge, err := k.o.Edge(former.Spec); err == nil {
-			k.base = map[schema.ID]string{}
-			for id, o := range edge.Desired(former.Spec, former.Revision, "").Objects {
-				k.base[id] = reconcile.Fingerprint(o)
+			base := fingerprints(edge.Desired(former.Spec, former.Revision, ""))
+			if k.begun {
+				base = agreed(k.base, base)
 			}
+			k.base = base
 		}
 	}
 	k.good = g
@@ -124,10 +131,42 @@ func (k *Keeper) Want(g *Good) {
 	k.wake()
 }
 
-// Sync reads the edge soon, and tries again what was refused.
+// fingerprints are those of all that is wanted.
+func fingerprints(d reconcile.Desired) map[schema.ID]string {
+	all := make(map[schema.ID]string, len(d.Objects))
+	for id, o := range d.Objects {
+		all[id] = reconcile.Fingerprint(o)
+	}
+	return all
+}
+
+// agreed are the fingerprints of two revisions of which nobody knows which was
+// applied: what they differ in is known, and as neither has it.
+func agreed(a, b map[schema.ID]string) map[schema.ID]string {
+	both := map[schema.ID]string{}
+	for id, f := range a {
+		if b[id] == f {
+			both[id] = f
+		} else {
+			both[id] = ""
+		}
+	}
+	for id := range b {
+		if _, known := a[id]; !known {
+			both[id] = ""
+		}
+	}
+	return both
+}
+
+// Sync reads the edge soon, and tries again what was refused. Allowed guard
+// rails are not checked until what is wanted now is applied or refused.
 func (k *Keeper) Sync(allowed []reconcile.Rule) {
 	k.mu.Lock()
-	k.forced = &forced{allowed}
+	k.forced = &forced{allowed: allowed}
+	if k.good != nil {
+		k.forced.revision = k.good.Revision
+	}
 	k.mu.Unlock()
 	k.wake()
 }
@@ -151,7 +190,7 @@ func (k *Keeper) wake() {
 
 // Run keeps the edge until ctx ends; requests under way are finished.
 func (k *Keeper) Run(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		timer := time.NewTimer(k.turn(ctx))
 		select {
 		case <-k.poke:
@@ -178,10 +217,13 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		return leaderPoll
 	}
 	lead := k.o.Leader.Lead(ctx, good.Spec)
+	if ctx.Err() != nil { // The question was interrupted: no answer.
+		k.keepForced(force)
+		return 0
+	}
 	k.led(lead, good)
 	if !lead.Mine {
-		k.term, k.done, k.next = "", "", time.Time{}
-		k.wait("", nil)
+		k.resign()
 		return leaderPoll
 	}
 	edge, err := k.o.Edge(good.Spec)
@@ -203,6 +245,9 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		}
 		k.term = lead.Term
 		k.next = time.Time{}
+		k.mu.Lock()
+		k.begun = true
+		k.mu.Unlock()
 		if ctx.Err() != nil { // there is a newer one
 			k.keepForced(force)
 			return 0
@@ -213,19 +258,33 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		return min(leaderPoll, k.next.Sub(now))
 	}
 	if force != nil || k.stalledOf != good.Revision {
-		k.stalled, k.stalledOf, k.backoff = map[schema.ID]bool{}, good.Revision, 0
+		k.stalled, k.stalledOf, k.stuck, k.backoff = map[schema.ID]bool{}, good.Revision, nil, 0
 	}
 	k.wait("", nil)
 	permitted := reconcile.WithPermit(ctx, func(ctx context.Context) error { return k.o.Leader.Confirm(ctx, good.Spec, lead) })
-	var allowed []reconcile.Rule
-	if force != nil {
-		allowed = force.allowed
+	if force != nil && force.revision == good.Revision {
+		k.lifted = *force
+	} else if k.lifted.revision != good.Revision {
+		k.lifted = forced{}
 	}
-	k.apply(permitted, good, edge, append(allowed, k.o.Allowed...))
+	k.apply(permitted, good, edge, slices.Concat(k.lifted.allowed, k.o.Allowed))
 	if ctx.Err() != nil {
+		k.keepForced(force)
 		return 0
 	}
 	return min(leaderPoll, max(time.Until(k.next), 0))
+}
+
+// resign forgets what only who leads knows: it is another host's to say now.
+func (k *Keeper) resign() {
+	k.term, k.done, k.next, k.lifted = "", "", time.Time{}, forced{}
+	k.mu.Lock()
+	k.begun = false
+	k.mu.Unlock()
+	k.set(func(s *EdgeState) {
+		s.Waits, s.Err, s.Retry = "", "", time.Time{}
+		s.Pending, s.Drift, s.Conflicts, s.Violations, s.Failed = nil, nil, nil, nil, nil
+	})
 }
 
 // newest tells by what a look at the source said whether what runs here can be
@@ -274,10 +333,6 @@ func (k *Keeper) apply(ctx context.Context, good *Good, edge Edge, allowed []rec
 				return
 			}
 		}
-		base = nil // The journal knows what was done.
-		k.mu.Lock()
-		k.base = nil
-		k.mu.Unlock()
 	}
 	k.retry(good, errors.New("what was applied differs again each time: somebody else may be changing it"))
 }
@@ -329,8 +384,10 @@ func (k *Keeper) ended(ctx context.Context, good *Good, o loop.Outcome, err erro
 		return true
 	}
 	switch {
-	case len(o.Failed) == 0 && err == nil: // Left: not permitted any more.
-		k.next = time.Time{}
+	case len(o.Failed) == 0 && err == nil:
+		// Left: not permitted any more. Who leads is asked at once; whoever
+		// permits, in a while: a term that has ended ends the pause too.
+		k.pause()
 		k.wake()
 		return true
 	case passing:
@@ -339,7 +396,8 @@ func (k *Keeper) ended(ctx context.Context, good *Good, o loop.Outcome, err erro
 	case conflict:
 		return false
 	}
-	k.refused(good, problem(o, err))
+	k.stuck = problem(o, err)
+	k.refused(good, k.stuck)
 	return true
 }
 
@@ -350,17 +408,22 @@ func problem(o loop.Outcome, err error) error {
 	return fmt.Errorf("%d of %d steps failed; the first: %w", len(o.Failed), len(o.Done)+len(o.Failed)+len(o.Skipped)+len(o.Left), o.Failed[0].Err)
 }
 
-// retry notes a failure that may pass.
-func (k *Keeper) retry(good *Good, err error) {
+// pause has the edge left alone for a while, each time for longer.
+func (k *Keeper) pause() {
 	k.backoff = min(max(2*k.backoff, minBackoff), maxBackoff)
 	k.next, k.done = time.Now().Add(k.backoff), ""
+}
+
+// retry notes a failure that may pass.
+func (k *Keeper) retry(good *Good, err error) {
+	k.pause()
 	k.set(func(s *EdgeState) { s.Err, s.Retry = err.Error(), k.next })
 	k.trouble(good, err)
 }
 
 // refused notes a failure that asks for another revision, or for a person.
 func (k *Keeper) refused(good *Good, err error) {
-	k.next, k.done = time.Now().Add(k.o.Resync), ""
+	k.next, k.done, k.lifted = time.Now().Add(k.o.Resync), "", forced{}
 	k.set(func(s *EdgeState) { s.Err, s.Retry = err.Error(), time.Time{} })
 	k.trouble(good, err)
 }
@@ -377,9 +440,26 @@ func (k *Keeper) trouble(good *Good, err error) {
 func (k *Keeper) settled(good *Good, r *loop.Round, applied int) {
 	now := time.Now()
 	k.next, k.backoff = now.Add(k.o.Resync), 0
-	if len(k.stalled) > 0 {
-		return // The failure stands.
+	switch {
+	case len(k.stalled) > 0:
+		k.refused(good, k.stuck) // It stands.
+		return
+	case len(r.Plan.Conflicts) > 0:
+		c := r.Plan.Conflicts[0]
+		k.refused(good, fmt.Errorf("all but the conflicts (%d) is done; the first: %s %s", len(r.Plan.Conflicts), c.ID, c.Message))
+		return
 	}
+	k.lifted = forced{}
+	k.mu.Lock()
+	switch {
+	case k.good != good: // Another is wanted meanwhile, and the base is for that.
+	case len(r.Plan.Steps) == 0:
+		k.base = nil // The journal knows.
+	default:
+		// It does not know what is left as drift; from here on all else is.
+		k.base = fingerprints(r.Desired)
+	}
+	k.mu.Unlock()
 	fresh := k.done != good.Revision
 	k.done, k.troubled = good.Revision, ""
 	k.set(func(s *EdgeState) {
@@ -411,7 +491,8 @@ func (k *Keeper) looked(good *Good, r *loop.Round, first bool) {
 	}
 	k.set(func(s *EdgeState) {
 		s.Looked, s.Objects = time.Now(), len(r.Desired.Objects)
-		s.Pending, s.Drift, s.Conflicts, s.Violations = pending, drift, r.Plan.Conflicts, r.Plan.Violations
+		// Copies: the plan may be narrowed in place.
+		s.Pending, s.Drift, s.Conflicts, s.Violations = pending, drift, slices.Clone(r.Plan.Conflicts), slices.Clone(r.Plan.Violations)
 	})
 	if first && len(drift) > 0 && text != k.drifted {
 		k.tell(Event{Kind: EventDrift, Revision: good.Revision, Steps: drift, Text: driftText(drift)})

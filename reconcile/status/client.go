@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hactl/hactl/reconcile"
 )
@@ -102,7 +104,23 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	case response.StatusCode == http.StatusUnauthorized:
 		return nil, errors.New("it does not accept the token")
 	case response.StatusCode != http.StatusOK:
-		return nil, errors.New(strings.TrimSpace(string(answer[:min(len(answer), 4096)])))
+		text := said(answer)
+		if text == "" {
+			text = "it answers " + response.Status
+		}
+		return nil, errors.New(text)
 	}
 	return answer, nil
+}
+
+// said is the beginning of an answer in a form that is fit for a terminal: what
+// answers need not be an agent.
+func said(answer []byte) string {
+	text := strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, string(answer[:min(len(answer), 4096)]))
+	return strings.TrimSpace(text)
 }

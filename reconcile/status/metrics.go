@@ -3,6 +3,7 @@ package status
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -100,10 +101,12 @@ var (
 	edgeObjects     = desc("edge_objects", "Objects wanted at the edge.")
 	edgeLooked      = desc("edge_read_timestamp_seconds", "When this host read the edge last.")
 	edgeApplied     = desc("edge_last_success_timestamp_seconds", "When this host last applied a revision whole.")
+	edgeWaiting     = desc("edge_waiting", "1 while this host leads and waits, such as for a token.")
+	hostUnfit       = desc("host_unfit", "1 while the host cannot be told again what runs, such as without a secret.")
 	hostDrift       = desc("host_drift_steps", "What of this host is not as the specification has it.")
 	apiRequests     = desc("api_requests_total", "Requests sent to Cloudflare.")
 	apiLeft         = desc("api_budget_remaining", "Requests that may be sent in the present window.")
-	engineUp        = desc("engine_up", "1 while the VRRP engine answers.")
+	engineUp        = desc("engine_up", "1 while the VRRP engine answers; absent where none is to run.")
 	engineFIFO      = desc("engine_realtime", "1 if the VRRP engine has real-time scheduling.")
 	engineLate      = desc("engine_lateness_max_seconds", "By how much the VRRP engine's timers were late at worst.")
 	routerState     = desc("router_state", "1 for the state that the Virtual Router is in.", "router", "state")
@@ -116,7 +119,7 @@ var (
 	checkOK         = desc("check_ok", "1 if the health check passed last; absent before it was tried.", "check")
 	allDescriptions = []*prometheus.Desc{
 		buildInfo, revisionInfo, acceptedAt, restored, refusedInfo, fetchSuccess, fetchFailing, suspended, unsaved, leads,
-		edgePending, edgeDrift, edgeConflicts, edgeViolations, edgeFailing, edgeObjects, edgeLooked, edgeApplied, hostDrift,
+		edgePending, edgeDrift, edgeConflicts, edgeViolations, edgeFailing, edgeObjects, edgeLooked, edgeApplied, edgeWaiting, hostUnfit, hostDrift,
 		apiRequests, apiLeft, engineUp, engineFIFO, engineLate, routerState, routerPriority, routerProblem, routerMoves, routerAdverts, routerDrops,
 		linkUp, checkOK,
 	}
@@ -132,11 +135,18 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := c.facts()
+	// A label that is not UTF-8 would cost the whole scrape.
+	valid := func(labels []string) []string {
+		for i, l := range labels {
+			labels[i] = strings.ToValidUTF8(l, "?")
+		}
+		return labels
+	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, valid(labels)...)
 	}
 	count := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), valid(labels)...)
 	}
 	at := func(d *prometheus.Desc, t time.Time) {
 		if !t.IsZero() {
@@ -165,12 +175,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(edgeObjects, float64(f.Edge.Objects))
 	at(edgeLooked, f.Edge.Looked)
 	at(edgeApplied, f.Edge.Applied)
+	gauge(edgeWaiting, number(f.Edge.Waits != ""))
+	gauge(hostUnfit, number(f.Follow.Unfit != ""))
 	gauge(hostDrift, float64(f.Drift))
 	if f.API != nil {
 		count(apiRequests, uint64(f.API.Requests))
 		gauge(apiLeft, float64(f.API.Left))
 	}
-	gauge(engineUp, number(f.Engine != nil))
+	if f.Engine != nil || f.EngineErr != nil { // else none is to run here
+		gauge(engineUp, number(f.Engine != nil))
+	}
 	if f.Engine == nil {
 		return
 	}

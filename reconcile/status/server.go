@@ -6,7 +6,9 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,7 +147,16 @@ func (s *Server) command(w http.ResponseWriter, r *http.Request, do func(command
 	var c command
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, largestCommand))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
+	err := d.Decode(&c)
+	if err == nil && d.More() {
+		err = errors.New("something follows it")
+	}
+	for _, rule := range c.Allowed {
+		if !slices.Contains(reconcile.Rules(), rule) { // or it would lift nothing, and say so to nobody
+			err = fmt.Errorf("there is no guard rail %q", rule)
+		}
+	}
+	if err != nil {
 		say(w, http.StatusBadRequest, "this is no command: "+err.Error())
 		return
 	}
