@@ -47,6 +47,9 @@ type audited struct {
 }
 
 func (a audited) Execute(ctx context.Context, round *loop.Round, grace time.Duration) (loop.Outcome, error) {
+	if a.log == nil {
+		return a.Edge.Execute(ctx, round, grace)
+	}
 	run := a.run
 	run.Revision = round.Desired.Revision
 	a.log.Begin(run)
@@ -56,6 +59,9 @@ func (a audited) Execute(ctx context.Context, round *loop.Round, grace time.Dura
 
 // decided records a verdict on a revision.
 func decided(log *audit.Log, ev follow.Event) {
+	if log == nil {
+		return
+	}
 	run := audit.Run{Origin: audit.FromRun, Who: ev.Signer, Revision: ev.Revision}
 	switch ev.Kind {
 	case follow.EventAccepted:

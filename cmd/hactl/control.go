@@ -118,7 +118,7 @@ func waitFor(ctx context.Context, limit time.Duration, revision string, ask func
 				return fmt.Errorf("%s refuses the revision (%s): %s", a.host, r.Reason, r.Message)
 			case a.report.Follow.Revision != revision:
 				waits = fmt.Sprintf("%s runs %s", a.host, short(a.report.Follow.Revision))
-			case a.report.Engine == nil || a.report.Engine.Revision != revision && len(a.report.Config.Routers) > 0:
+			case a.report.Engine == nil || a.report.Config == nil || a.report.Engine.Revision != revision && len(a.report.Config.Routers) > 0:
 				waits = fmt.Sprintf("the engine of %s is about to", a.host)
 			}
 			if a.err == nil {

@@ -134,7 +134,9 @@ func detail(text string) []any {
 // step hears of a plan's execution.
 func (e *events) step(ev reconcile.Event) {
 	e.metrics.Observe(ev)
-	e.record.Observe(ev)
+	if e.record != nil {
+		e.record.Observe(ev)
+	}
 	level, args := slog.LevelInfo, []any{"step", string(ev.Step.Action), "object", ev.Step.ID.String()}
 	switch ev.Kind {
 	case reconcile.StepStarted:

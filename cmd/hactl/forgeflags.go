@@ -40,9 +40,6 @@ func (f *forgeFlags) outbox(repo string, log *slog.Logger) (*forge.Outbox, error
 	if repo == "" {
 		return nil, errors.New("--forge-token-file goes with --repo: a directory has no commits")
 	}
-	if _, err := secretFile(f.tokenFile); err != nil {
-		return nil, fmt.Errorf("--forge-token-file: %w", err)
-	}
 	p, err := forge.New(forge.Options{
 		Kind: f.kind, Repository: repo, API: f.api, UserAgent: "hactl/" + version(),
 		Token: func(context.Context) (string, error) { return secretFile(f.tokenFile) },
@@ -57,6 +54,19 @@ func (f *forgeFlags) outbox(repo string, log *slog.Logger) (*forge.Outbox, error
 	}), nil
 }
 
+// files says what is wrong with the files that the flags name.
+func (f *forgeFlags) files() error {
+	var errs []error
+	for _, file := range []struct{ flag, name string }{{"--forge-token-file", f.tokenFile}, {"--webhook-secret-file", f.webhookFile}} {
+		if file.name != "" {
+			if _, err := secretFile(file.name); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", file.flag, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // webhook answers the forge, nil where that was not asked for.
 func (f *forgeFlags) webhook(listens bool, repo, ref string, trigger func(), log *slog.Logger) (*forge.Webhook, error) {
 	if f.webhookFile == "" {
@@ -64,9 +74,6 @@ func (f *forgeFlags) webhook(listens bool, repo, ref string, trigger func(), log
 	}
 	if !listens || repo == "" {
 		return nil, errors.New("--webhook-secret-file goes with --listen and --repo")
-	}
-	if _, err := secretFile(f.webhookFile); err != nil {
-		return nil, fmt.Errorf("--webhook-secret-file: %w", err)
 	}
 	return forge.NewWebhook(forge.WebhookOptions{
 		Secret: func() (string, error) { return secretFile(f.webhookFile) }, Ref: ref, Trigger: trigger,

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/hactl/hactl/engines/host/agent"
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/follow"
+	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/schema"
 )
 
@@ -20,13 +24,25 @@ import (
 type machine struct {
 	flags *hostFlags
 	agent *agent.Agent
+	file  string // keeps the name over restarts
 	log   *slog.Logger
 
 	mu     sync.Mutex
 	host   string // its name, once it is known
+	absent error  // why it is none of the specification's hosts any more
+	short  error  // why not all that it should run does
 	wanted host.Config
 	drift  []reconcile.Step
 	told   string // drift told of last
+}
+
+// newMachine knows the name that this machine had before.
+func newMachine(flags *hostFlags, a *agent.Agent, file string, log *slog.Logger) *machine {
+	m := &machine{flags: flags, agent: a, file: file, log: log}
+	if b, err := os.ReadFile(file); err == nil {
+		m.host = strings.TrimSpace(string(b))
+	}
+	return m
 }
 
 func (m *machine) name() string {
@@ -35,26 +51,72 @@ func (m *machine) name() string {
 	return m.host
 }
 
-// Run implements follow.Host. Secrets are looked up each time. A host that was
-// taken out of the specification has nothing to run.
-func (m *machine) Run(g *follow.Good) error {
+// problem says what this host lacks.
+func (m *machine) problem() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	name := m.host
-	if _, stays := g.Spec.Hosts[name]; !stays && name == "" {
-		var err error
-		if name, err = m.flags.find(g.Spec); err != nil {
-			return err
-		}
-		if name == "" {
-			return fmt.Errorf("nothing says which of its hosts this machine is: pass --host; there are %s", hostNames(g.Spec))
-		}
+	return errors.Join(m.absent, m.short)
+}
+
+// identify finds out which host of a specification this machine is. One that was
+// a host and is none any more keeps its name, and has nothing to run; absent says
+// why.
+func (m *machine) identify(spec *schema.Spec) (name string, absent, err error) {
+	if _, stays := spec.Hosts[m.host]; stays && (m.flags.name == "" || m.flags.name == m.host) {
+		return m.host, nil, nil
 	}
-	cfg, err := host.NewConfig(name, g.Revision, g.Spec.HostObjects(name), secret)
+	name, err = m.flags.find(spec)
+	if err == nil && name == "" {
+		err = fmt.Errorf("nothing says which of its hosts this machine is: pass --host; there are %s", hostNames(spec))
+	}
+	if err != nil && m.host != "" {
+		return m.host, fmt.Errorf("this machine was %s, which the specification has no more, and runs nothing: %w", m.host, err), nil
+	}
+	return name, nil, err
+}
+
+// Run implements follow.Host. Secrets are looked up each time.
+func (m *machine) Run(g *follow.Good) error { return m.run(g, false) }
+
+// Restore implements follow.Host: where no engine runs, a router whose password
+// cannot be found is left out, and the others are not.
+func (m *machine) Restore(g *follow.Good) error {
+	err := m.run(g, false)
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askLimit)
+	defer cancel()
+	if client, dial := host.Dial(ctx, m.flags.dir()); dial == nil {
+		client.Close()
+		return err // It goes on as it is.
+	}
+	return m.run(g, true)
+}
+
+func (m *machine) run(g *follow.Good, part bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name, absent, err := m.identify(g.Spec)
 	if err != nil {
 		return err
 	}
-	m.host = name
+	cfg, short := host.NewConfig(name, g.Revision, g.Spec.HostObjects(name), secret)
+	if short != nil && (!part || len(cfg.Routers) == 0 || cfg.Validate() != nil) {
+		return short
+	}
+	if absent != nil && m.absent == nil {
+		m.log.Warn(absent.Error(), "revision", g.Revision)
+	}
+	if name != m.host {
+		if m.host != "" {
+			m.log.Warn("this machine is another host now", "was", m.host, "host", name)
+		}
+		if err := loop.ReplaceFile(m.file, []byte(name+"\n"), 0o600); err != nil {
+			m.log.Warn("the name of this host is not kept", "err", err)
+		}
+	}
+	m.host, m.absent, m.short = name, absent, short
 	if reflect.DeepEqual(cfg, m.wanted) {
 		return nil
 	}

@@ -30,6 +30,8 @@ type agentReport struct {
 	Engine      *host.Status `json:"engine,omitempty"`
 	Config      *host.Config `json:"config,omitempty"`
 	EngineError string       `json:"engineError,omitempty"`
+	// Problems keep part of the agent from working.
+	Problems []string `json:"problems,omitempty"`
 }
 
 const reportVersion = 1
@@ -43,6 +45,7 @@ func (r *runner) report(ctx context.Context) *agentReport {
 	if r.machine != nil {
 		a.Drift = r.machine.found()
 	}
+	a.Problems = r.problems()
 	s, cfg, err := r.askEngine(ctx)
 	a.Engine = s
 	if cfg != nil {

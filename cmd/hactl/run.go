@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,13 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hactl/hactl/engines/host"
-	"github.com/hactl/hactl/engines/host/agent"
 	"github.com/hactl/hactl/engines/host/systemd"
 	"github.com/hactl/hactl/reconcile"
-	"github.com/hactl/hactl/reconcile/audit"
 	"github.com/hactl/hactl/reconcile/follow"
 	"github.com/hactl/hactl/reconcile/source"
-	"github.com/hactl/hactl/schema"
 )
 
 func newRun() *cobra.Command {
@@ -55,162 +52,6 @@ timers exact on a busy host.`,
 	return cmd
 }
 
-// runner is one run of hactl run.
-type runner struct {
-	spec   specFlags
-	edge   edgeFlags
-	host   hostFlags
-	listen listenFlags
-	trust  trustFlags
-	forge  forgeFlags
-	etcd   etcdFlags
-	poll   time.Duration
-	resync time.Duration
-	allow  []string
-	format string
-	// agentCA is what certificate other hosts' agents are believed by.
-	agentCA string
-
-	external bool // the engine is a unit of its own
-
-	began    time.Time
-	log      *slog.Logger
-	source   source.Source
-	agent    *agent.Agent // nil for --host none
-	machine  *machine     // nil for --host none
-	follower *follow.Follower
-	keeper   *follow.Keeper
-	edges    *edges
-	leaders  *leaders
-	peers    *peers // nil for --host none
-	serving  *serving
-	events   *events
-}
-
-func (r *runner) register(cmd *cobra.Command) {
-	r.spec.register(cmd)
-	r.edge.register(cmd)
-	r.host.register(cmd)
-	r.listen.register(cmd)
-	r.trust.register(cmd)
-	r.forge.register(cmd)
-	r.etcd.register(cmd)
-	registerAllow(cmd, &r.allow)
-	cmd.Flags().BoolVar(&r.external, "external-engine", false, "wait for an engine that somebody else starts and ends, such as hactl-engine.service")
-	cmd.Flags().DurationVar(&r.poll, "poll", time.Minute, "how often to look for a change of a repository, give or take a tenth")
-	cmd.Flags().DurationVar(&r.resync, "resync", 5*time.Minute, "how often to look for drift, at the edge and on this host")
-	cmd.Flags().StringVar(&r.agentCA, "agent-ca-file", os.Getenv("HACTL_AGENT_CA_FILE"), "certificate authority of the other hosts' agents, in PEM, which are asked before what all have to agree on changes (default: HACTL_AGENT_CA_FILE, else the system's)")
-	cmd.Flags().StringVar(&r.format, "log", "text", "log as text or json")
-	_ = cmd.RegisterFlagCompletionFunc("log", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
-}
-
-// prepare checks the flags and builds everything; but for the watch of a
-// directory, until ctx ends, nothing runs yet.
-func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
-	switch r.format {
-	case "text":
-		r.log = slog.New(slog.NewTextHandler(stderr, nil))
-	case "json":
-		r.log = slog.New(slog.NewJSONHandler(stderr, nil))
-	default:
-		return fmt.Errorf("--log %s: want text or json", r.format)
-	}
-	for name, d := range map[string]time.Duration{"poll": r.poll, "resync": r.resync} {
-		if d < time.Second {
-			return fmt.Errorf("--%s %s: at least 1s", name, d)
-		}
-	}
-	allowed, err := allowedRules(r.allow)
-	if err != nil {
-		return err
-	}
-	if r.source, err = r.spec.source(); err != nil {
-		return err
-	}
-	trust, err := r.trust.trust(r.source)
-	if err != nil {
-		return err
-	}
-	state, err := r.edge.stateDir()
-	if err != nil {
-		return err
-	}
-	if err := r.listen.check(); err != nil {
-		return err
-	}
-	r.began = time.Now()
-	r.events = newEvents(r)
-	events := r.events
-	if events.record, err = openAudit(state, r.host.name, func(err error) { r.log.Error("the record of changes", "err", err) }); err != nil {
-		return err
-	}
-	o := follow.Options{
-		Source: r.source, Origin: r.spec.origin(r.source), Trust: trust, Evaluate: r.evaluator(), Store: follow.File(state + "/last-good.json"),
-		Pause: follow.Pause(state + "/suspended.json"), Allowed: allowed, Strict: len(r.trust.signers) > 0, Poll: r.poll, Build: host.Build(),
-		Observe: events.follow, Accepted: r.accepted,
-	}
-	if r.host.name != noHost {
-		r.peers = &peers{
-			ask: askFlags{tokenFile: r.listen.tokenFile, caFile: r.agentCA}, host: r.hostName,
-			good: func() *follow.Good { return r.follower.Good() }, present: func() *host.Config { return r.agent.Present() },
-			tellHeld: func(router string, members []string) {
-				r.log.Warn("a change that all members have to agree on waits for some that are behind", "group", router, "hosts", members)
-			},
-		}
-		r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true, External: r.external, OnEvent: events.engine, Behind: r.peers.holds})
-		r.machine = &machine{flags: &r.host, agent: r.agent, log: r.log}
-		o.Host = r.machine
-	}
-	if dir, ok := r.source.(*source.Dir); ok {
-		o.Poll, o.Changes = 0, dir.Watch(ctx) // before the first look
-	}
-	r.edges = &edges{flags: &r.edge, observe: events.step}
-	r.leaders = &leaders{host: r.hostName, dir: r.host.dir(), none: r.host.name == noHost, flags: &r.etcd, log: r.log, changes: events.leadership}
-	r.follower = follow.New(o)
-	r.keeper = follow.NewKeeper(follow.KeeperOptions{
-		Edge: r.audited, Leader: r.leaders,
-		Confirm:   func(ctx context.Context) error { return r.follower.Look(ctx, follow.Look{}) },
-		Suspended: func() *follow.Suspension { return r.follower.State().Suspended },
-		Changes:   events.leadership, Resync: r.resync, Allowed: allowed, Observe: events.follow,
-	})
-	if events.statuses, err = r.forge.outbox(r.spec.repo, r.log); err != nil {
-		return err
-	}
-	webhook, err := r.forge.webhook(r.listen.address != "", r.spec.repo, r.spec.ref, r.follower.Trigger, r.log)
-	if err != nil {
-		return err
-	}
-	r.serving = newServing(r)
-	if webhook != nil {
-		r.serving.server.Webhook = webhook
-	}
-	events.metrics = r.serving.metrics
-	return nil
-}
-
-// audited is the edge of a specification, with a record of what is done there.
-func (r *runner) audited(spec *schema.Spec) (follow.Edge, error) {
-	edge, err := r.edges.of(spec)
-	if err != nil {
-		return nil, err
-	}
-	return audited{Edge: edge, log: r.events.record, run: audit.Run{Origin: audit.FromRun, Who: r.follower.State().Signer}}, nil
-}
-
-// accepted hears of every revision that runs.
-func (r *runner) accepted(g *follow.Good) {
-	r.events.notifier.Configure(g.Spec.Notifications)
-	r.keeper.Want(g)
-}
-
-// hostName is this machine in the specification that runs, "" before one does.
-func (r *runner) hostName() string {
-	if r.machine == nil {
-		return ""
-	}
-	return r.machine.name()
-}
-
 func (r *runner) run(cmd *cobra.Command) error {
 	stderr := cmd.ErrOrStderr()
 	// Signals are ours from here on: the first must not end what has to let go.
@@ -230,6 +71,11 @@ func (r *runner) run(cmd *cobra.Command) error {
 	if err := r.prepare(working, stderr); err != nil {
 		return err
 	}
+	release, err := r.claim() // before anything of what another one works with is touched
+	if err != nil {
+		return err
+	}
+	defer release()
 	if going, err := r.first(working, end); err != nil || !going {
 		return err
 	}
@@ -241,22 +87,14 @@ func (r *runner) run(cmd *cobra.Command) error {
 	wg.Go(func() { r.follower.Run(working) })
 	wg.Go(func() { r.keeper.Run(working); r.leaders.resign() })
 	wg.Go(func() { r.watchDrift(working) })
+	wg.Go(func() { r.heed(working, look) })
 	if r.peers != nil {
 		wg.Go(func() { r.peers.run(working) })
 	}
 	telling, stopTelling := context.WithCancel(ctx)
 	defer stopTelling()
 	told := r.events.start(telling)
-	if err := r.serving.start(working, &wg); err != nil {
-		// What runs is more than what shows it: but a flag is wrong, and the
-		// time to say so is the start.
-		stopWorking()
-		cancel()
-		if r.agent != nil {
-			<-over
-		}
-		return err
-	}
+	r.serving.start(working, &wg)
 	defer func() { stopTelling(); <-told }() // what has happened is told, to the end
 	_ = manager.Tell(systemd.Ready)
 	alive := manager.Ticks()
@@ -264,13 +102,11 @@ func (r *runner) run(cmd *cobra.Command) error {
 		select {
 		case <-alive:
 			manager.Beat()
-		case <-look:
-			go func() { _ = r.Sync(working, nil) }()
 		case <-renew:
 			if asked > 0 {
 				continue
 			}
-			if ended, err := r.renew(ctx, func() { stopWorking(); wg.Wait(); stopTelling(); <-told; cancel() }, over); ended {
+			if ended, err := r.renew(ctx, func() { stopWorking(); wg.Wait(); stopTelling(); <-told; cancel() }, over, end); ended {
 				return err
 			} else if err != nil {
 				r.log.Error("upgrade", "err", err)
@@ -290,6 +126,58 @@ func (r *runner) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
+}
+
+// heed looks anew at each SIGHUP; those that come meanwhile are one.
+func (r *runner) heed(ctx context.Context, look <-chan os.Signal) {
+	for {
+		select {
+		case <-look:
+			_ = r.Sync(ctx, nil)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// claim makes this the only agent of its runtime and state directories.
+func (r *runner) claim() (release func(), err error) {
+	unlock := func() {}
+	if r.agent != nil {
+		if unlock, err = host.LockAgent(r.host.dir()); err != nil {
+			return nil, err
+		}
+	}
+	state, err := r.edge.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	free, busy, err := lockState(state)
+	switch {
+	case busy:
+		unlock()
+		return nil, err
+	case err != nil:
+		r.checked(func() error { return err })
+		free = func() {}
+	}
+	return func() { free(); unlock() }, nil
+}
+
+// lockState claims a state directory; what cannot be written needs no claim.
+func lockState(dir string) (unlock func(), busy bool, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, false, fmt.Errorf("state directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "run.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, false, fmt.Errorf("state directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, true, fmt.Errorf("another hactl run works with the state directory %s", dir)
+	}
+	return func() { _ = f.Close() }, false, nil
 }
 
 // finish ends a run that has no agent to wait for.
@@ -322,9 +210,17 @@ const stopLimit = 5 * time.Second
 // signal ends it. What is wrong is an error only if nothing runs then: no last
 // good one, and no engine. A repository that cannot be reached is waited for.
 func (r *runner) first(ctx context.Context, end <-chan os.Signal) (going bool, err error) {
-	if r.follower.Restore() {
+	restored := r.follower.Restore()
+	problems := r.problems()
+	for _, p := range problems {
+		r.log.Error("part of this does not work", "err", p)
+	}
+	if restored {
 		r.follower.Trigger()
 		return true, nil
+	}
+	if len(problems) > 0 { // Nothing depends on us yet: the time to say so.
+		return false, errors.New(strings.Join(problems, "; "))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -357,9 +253,12 @@ func (r *runner) first(ctx context.Context, end <-chan os.Signal) (going bool, e
 
 // Sync implements status.Control.
 func (r *runner) Sync(ctx context.Context, allowed []reconcile.Rule) error {
-	err := r.follower.Look(ctx, follow.Look{Anew: true, Allowed: allowed})
+	if err := r.follower.Look(ctx, follow.Look{Anew: true, Allowed: allowed}); err != nil {
+		r.keeper.Sync(nil) // What was allowed was allowed for what has failed.
+		return err
+	}
 	r.keeper.Sync(allowed)
-	return err
+	return nil
 }
 
 // Suspend implements status.Control.
@@ -400,7 +299,7 @@ func (r *runner) watchDrift(ctx context.Context) {
 // renew replaces the engine's process, then our own, by what the binary is now.
 // The engine goes on with its addresses and states; we find it again. It
 // returns only with an error, and says whether the agent has ended.
-func (r *runner) renew(ctx context.Context, finish func(), over <-chan error) (ended bool, err error) {
+func (r *runner) renew(ctx context.Context, finish func(), over <-chan error, end <-chan os.Signal) (ended bool, err error) {
 	path, err := os.Executable()
 	if err != nil {
 		return false, err
@@ -415,7 +314,27 @@ func (r *runner) renew(ctx context.Context, finish func(), over <-chan error) (e
 	if r.agent != nil {
 		<-over // hooks that run end before
 	}
+	select {
+	case <-end: // Told to end meanwhile: the engine lets go, unless it is not ours.
+		return true, r.endEngine(ctx)
+	default:
+	}
 	// Until the next one has them in hand, these must not end it.
 	signal.Ignore(unix.SIGHUP, unix.SIGUSR2)
 	return true, host.Exec(path, os.Args, os.Environ())
+}
+
+// endEngine has the engine hand over, without an agent.
+func (r *runner) endEngine(ctx context.Context) error {
+	if r.agent == nil || r.external {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer cancel()
+	client, err := host.Dial(ctx, r.host.dir())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Shutdown(ctx, false)
 }

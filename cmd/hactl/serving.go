@@ -63,17 +63,22 @@ func (f *listenFlags) check() error {
 	case f.tokenFile == "":
 		return fmt.Errorf("--listen %s can be reached from other machines: pass --agent-token-file, or an address of loopback", f.address)
 	}
+	return nil
+}
+
+// files says what is wrong with the files that the flags name.
+func (f *listenFlags) files() error {
+	var errs []error
 	if f.cert != "" {
-		if _, err := f.certificate(nil); err != nil {
-			return err
-		}
+		_, err := f.certificate(nil)
+		errs = append(errs, err)
 	}
 	if f.tokenFile != "" {
 		if _, err := secretFile(f.tokenFile); err != nil {
-			return fmt.Errorf("--agent-token-file: %w", err)
+			errs = append(errs, fmt.Errorf("--agent-token-file: %w", err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (f *listenFlags) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -92,6 +97,9 @@ type serving struct {
 	r       *runner
 	metrics *status.Metrics
 	server  *status.Server
+
+	mu     sync.Mutex
+	failed [2]error // to listen: on the socket, on --listen
 }
 
 func newServing(r *runner) *serving {
@@ -111,27 +119,68 @@ func newServing(r *runner) *serving {
 // most is how many connections there may be at a time.
 const mostConnections = 64
 
-// start listens; what it serves ends with ctx.
-func (s *serving) start(ctx context.Context, wg *sync.WaitGroup) error {
-	local, err := listenLocal(ctx, s.r.host.dir())
-	if err != nil {
-		return err
+// start serves until ctx ends. Where it cannot listen it tries again: what it
+// shows goes on without.
+func (s *serving) start(ctx context.Context, wg *sync.WaitGroup) {
+	s.keep(ctx, wg, 0, func() (net.Listener, error) { return listenLocal(ctx, s.r.host.dir()) }, s.server.Local())
+	if s.r.listen.address != "" {
+		s.keep(ctx, wg, 1, s.listen, s.server.Reader())
 	}
-	s.serve(ctx, wg, local, s.server.Local())
-	if s.r.listen.address == "" {
-		return nil
+}
+
+// listenAgain is how long it waits before it tries to listen again.
+const listenAgain = 3 * time.Second
+
+func (s *serving) keep(ctx context.Context, wg *sync.WaitGroup, which int, listen func() (net.Listener, error), h http.Handler) {
+	l, err := listen()
+	s.note(which, err)
+	if err == nil {
+		s.serve(ctx, wg, l, h)
+		return
 	}
+	s.r.log.Error("it cannot be asked how it is, and tries again", "err", err)
+	wg.Go(func() {
+		for {
+			select {
+			case <-time.After(listenAgain):
+			case <-ctx.Done():
+				return
+			}
+			if l, err = listen(); err == nil {
+				s.note(which, nil)
+				s.serve(ctx, wg, l, h)
+				return
+			}
+			s.note(which, err)
+		}
+	})
+}
+
+func (s *serving) note(which int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed[which] = err
+}
+
+// problem says why it does not listen.
+func (s *serving) problem() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.failed[:]...)
+}
+
+// listen listens on --listen.
+func (s *serving) listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", s.r.listen.address)
 	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+		return nil, fmt.Errorf("--listen: %w", err)
 	}
-	l = netutil.LimitListener(l, mostConnections)
+	l = netutil.LimitListener(&fairListener{Listener: l, open: map[string]int{}}, mostConnections)
 	if s.r.listen.cert != "" {
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.r.listen.certificate, NextProtos: []string{"http/1.1"}})
 	}
 	s.r.log.Info("listening", "address", l.Addr().String(), "tls", s.r.listen.cert != "")
-	s.serve(ctx, wg, l, s.server.Reader())
-	return nil
+	return l, nil
 }
 
 func (s *serving) serve(ctx context.Context, wg *sync.WaitGroup, l net.Listener, h http.Handler) {
@@ -195,4 +244,55 @@ func (r *runner) askEngine(ctx context.Context) (*host.Status, *host.Config, err
 	}
 	cfg, err := client.Config(ctx)
 	return s, cfg, err
+}
+
+// connectionsEach is how many connections one address may have at a time, so
+// that none keeps the others out.
+const connectionsEach = 8
+
+// fairListener closes what an address has too many of.
+type fairListener struct {
+	net.Listener
+
+	mu   sync.Mutex
+	open map[string]int
+}
+
+// Accept implements net.Listener.
+func (l *fairListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		from, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+		l.mu.Lock()
+		n := l.open[from]
+		if n < connectionsEach {
+			l.open[from]++
+		}
+		l.mu.Unlock()
+		if n >= connectionsEach {
+			_ = c.Close()
+			continue
+		}
+		return &fairConn{Conn: c, done: sync.OnceFunc(func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.open[from]--; l.open[from] == 0 {
+				delete(l.open, from)
+			}
+		})}, nil
+	}
+}
+
+type fairConn struct {
+	net.Conn
+	done func()
+}
+
+// Close implements net.Conn.
+func (c *fairConn) Close() error {
+	c.done()
+	return c.Conn.Close()
 }

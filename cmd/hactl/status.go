@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hactl/hactl/engines/host"
+	"github.com/hactl/hactl/engines/vrrp"
+	"github.com/hactl/hactl/reconcile/render"
 	"github.com/hactl/hactl/reconcile/status"
 )
 
@@ -103,7 +105,7 @@ func (s *statusCommand) shower(cmd *cobra.Command) (func(context.Context) error,
 		if s.output == "json" {
 			err = encodeAnswers(w, answers)
 		} else {
-			err = showHosts(w, answers, time.Now())
+			err = showHosts(render.Clean{W: w}, answers, time.Now())
 		}
 		if err == nil && slices.ContainsFunc(answers, answer.unwell) {
 			err = errUnwell
@@ -126,19 +128,19 @@ func (s *statusCommand) local(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if s.output == "json" {
-		return encode(w, r)
-	}
-	showAgent(w, &r, time.Now())
-	if r.Engine != nil {
-		fmt.Fprintln(w)
-		if err := showEngine(w, r.Engine, time.Now()); err != nil {
-			return err
+		err = encode(w, r)
+	} else {
+		w = render.Clean{W: w}
+		showAgent(w, &r, time.Now())
+		if r.Engine != nil {
+			fmt.Fprintln(w)
+			err = showEngine(w, r.Engine, time.Now())
 		}
 	}
-	if (answer{report: &r}).unwell() {
-		return errUnwell
+	if err == nil && (answer{report: &r}).unwell() {
+		err = errUnwell
 	}
-	return nil
+	return err
 }
 
 // engine shows a VRRP engine that has no agent.
@@ -160,7 +162,7 @@ func (s *statusCommand) engine(ctx context.Context, w io.Writer) error {
 	if s.output == "json" {
 		return encode(w, agentReport{Version: reportVersion, Ready: "no agent runs here", Engine: st})
 	}
-	return showEngine(w, st, time.Now())
+	return showEngine(render.Clean{W: w}, st, time.Now())
 }
 
 func encode(w io.Writer, v any) error {
@@ -193,8 +195,7 @@ func (a answer) unwell() bool {
 	if a.err != nil {
 		return !errors.Is(a.err, errNoAgent)
 	}
-	f := a.report.Follow
-	return a.report.Ready != "yes" || f.Refused != nil || f.Fetch.Err != "" || a.report.Edge.Err != ""
+	return a.report.note() != ""
 }
 
 func ago(now, t time.Time) string { return now.Sub(t).Round(time.Second).String() }
@@ -258,7 +259,11 @@ func showHosts(w io.Writer, answers []answer, now time.Time) error {
 				others = append(others, s.host+" ("+s.state+")")
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", name, cmp.Or(strings.Join(active, " and "), "nobody that answers"), strings.Join(others, ", "))
+		who := cmp.Or(strings.Join(active, " and "), "nobody that answers")
+		if len(active) > 1 {
+			who += ": TWO"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", name, who, strings.Join(others, ", "))
 	}
 	return t.Flush()
 }
@@ -270,7 +275,7 @@ func firstLine(s string) string {
 
 // note is what to know first about an agent, "" if all is well.
 func (r *agentReport) note() string {
-	f := r.Follow
+	f, e := r.Follow, r.Edge
 	switch {
 	case r.Ready != "yes":
 		return r.Ready
@@ -280,14 +285,27 @@ func (r *agentReport) note() string {
 		return strings.TrimSpace("suspended until " + f.Suspended.Until.Format(time.DateTime) + " " + f.Suspended.Reason)
 	case f.Fetch.Err != "":
 		return "cannot read its specification: " + firstLine(f.Fetch.Err)
-	case r.Edge.Err != "":
-		return "the edge: " + firstLine(r.Edge.Err)
+	case e.Err != "":
+		return "the edge: " + firstLine(e.Err)
+	case e.Leadership.Mine && e.Waits != "":
+		return "the edge waits: " + firstLine(e.Waits)
+	case len(r.Problems) > 0:
+		return firstLine(r.Problems[0])
 	case f.Unsaved != "":
 		return f.Unsaved
+	case f.Damaged != "":
+		return f.Damaged
 	case f.Restored:
 		return "runs what was on its disk; its source has not confirmed it yet"
 	case len(r.Drift) > 0:
 		return fmt.Sprintf("configured by somebody else: %d steps", len(r.Drift))
+	}
+	if r.Engine != nil {
+		for i := range r.Engine.Routers {
+			if v := &r.Engine.Routers[i]; v.Problem != "" || v.State == vrrp.StateFault.String() {
+				return fmt.Sprintf("%s is in %s: %s", v.Name, v.State, cmp.Or(v.Problem, v.Cause))
+			}
+		}
 	}
 	return ""
 }
@@ -328,7 +346,7 @@ func showAgent(w io.Writer, r *agentReport, now time.Time) {
 	if f.Suspended != nil {
 		line("SUSPENDED", "until %s %s", f.Suspended.Until.Format(time.DateTime), f.Suspended.Reason)
 	}
-	for _, problem := range []string{f.Unsaved, f.Damaged, r.EngineError} {
+	for _, problem := range append([]string{f.Unsaved, f.Damaged, r.EngineError}, r.Problems...) {
 		if problem != "" {
 			line("PROBLEM", "%s", problem)
 		}
@@ -349,8 +367,10 @@ func (r *agentReport) showEdge(line func(name, format string, args ...any), now 
 		line("leader", "unknown: %s", e.Leadership.Err)
 	case e.Leadership.Mine:
 		line("leader", "this host (%s)", e.Leadership.Mode)
+	case e.Leadership.Leader == "":
+		line("leader", "nobody is known to lead (%s)", e.Leadership.Mode)
 	default:
-		line("leader", "%s (%s)", cmp.Or(e.Leadership.Leader, "another host"), e.Leadership.Mode)
+		line("leader", "%s (%s)", e.Leadership.Leader, e.Leadership.Mode)
 	}
 	if !e.Leadership.Mine {
 		return
@@ -381,7 +401,7 @@ func (r *agentReport) showEdge(line func(name, format string, args ...any), now 
 // showEngine writes a line for each Virtual Router and each check.
 func showEngine(w io.Writer, s *host.Status, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "engine\tpid %d\tup %s\trevision %s\n", s.PID, ago(now, s.Started), cmp.Or(short(s.Revision), "none: changed by hand"))
+	fmt.Fprintf(t, "engine\tpid %d\tup %s\trevision %s\n", s.PID, ago(now, s.Started), engineRevision(s))
 	if !s.Scheduling.FIFO {
 		fmt.Fprintf(t, "\tordinary scheduling: %s\n", s.Scheduling.Problems)
 	}
@@ -413,6 +433,16 @@ func showEngine(w io.Writer, s *host.Status, now time.Time) error {
 		fmt.Fprintln(w, "\n* is on the interface now")
 	}
 	return nil
+}
+
+func engineRevision(s *host.Status) string {
+	switch {
+	case s.Revision != "":
+		return short(s.Revision)
+	case len(s.Routers) == 0:
+		return "none"
+	}
+	return "none: changed by hand"
 }
 
 func showRouter(w io.Writer, r *host.RouterStatus, now time.Time) {

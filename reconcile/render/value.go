@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -70,6 +71,26 @@ func clean(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// Clean is a writer of text from elsewhere for a terminal: control characters
+// but for new lines and tabs are shown, and do nothing.
+type Clean struct{ W io.Writer }
+
+// Write implements io.Writer.
+func (c Clean) Write(b []byte) (int, error) {
+	var out strings.Builder
+	for _, r := range string(b) {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			fmt.Fprintf(&out, "\\x%02x", r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	if _, err := io.WriteString(c.W, out.String()); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // lines prints a value, a list over several lines where it is long.

@@ -49,7 +49,7 @@ type Router struct {
 }
 
 // States are what a Router's State can be.
-var states = []string{"initialize", "backup", "active", "releasing"}
+var states = []string{"initialize", "backup", "active", "releasing", "fault", "maintenance"}
 
 // Link is an interface that Virtual Routers are on.
 type Link struct {

@@ -21,6 +21,8 @@ type Options struct {
 	// OnEvent hears of every event of the engine, after it was logged, and must
 	// not block; may be nil.
 	OnEvent func(host.NumberedEvent)
+	// Locked says that the caller has host.LockAgent's claim already.
+	Locked bool
 	// Behind is host.Supervisor's; may be nil.
 	Behind func(router string) bool
 	// Normal asks for ordinary scheduling and memory of the engine.
@@ -34,6 +36,7 @@ type Options struct {
 type Agent struct {
 	log        *slog.Logger
 	onEvent    func(host.NumberedEvent)
+	locked     bool
 	dir        string
 	supervisor *host.Supervisor
 	checks     *checks
@@ -51,7 +54,7 @@ type Agent struct {
 
 // New makes an agent that does nothing before Run.
 func New(o Options) *Agent {
-	a := &Agent{log: o.Log, onEvent: o.OnEvent, told: make(chan struct{}, 1), results: map[string]host.Result{}}
+	a := &Agent{log: o.Log, onEvent: o.OnEvent, locked: o.Locked, told: make(chan struct{}, 1), results: map[string]host.Result{}}
 	a.supervisor = &host.Supervisor{
 		Dir: o.Dir, Log: o.Log, Upgrade: o.Upgrade, Normal: o.Normal, External: o.External,
 		Behind: o.Behind, OnEvent: a.hear, OnConfig: a.follow, OnAttach: a.attach,
@@ -70,14 +73,16 @@ func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.ctx = ctx
-	unlock, err := host.LockAgent(a.dir)
-	if err != nil {
-		return err
+	if !a.locked {
+		unlock, err := host.LockAgent(a.dir)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 	}
-	defer unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { a.pass(ctx) })
-	err = a.supervisor.Run(ctx)
+	err := a.supervisor.Run(ctx)
 	if ctx.Err() != nil {
 		err = nil
 	}
