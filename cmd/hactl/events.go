@@ -111,6 +111,16 @@ func (e *events) follow(ev follow.Event) {
 		}
 	case follow.EventStore:
 		log.Error("the state directory", "err", ev.Err)
+	case follow.EventHost:
+		if ev.Err != nil {
+			log.Error("this host cannot be told again what runs, and goes on as it was", "err", ev.Err)
+		} else {
+			log.Info("this host can be told again what runs")
+		}
+	case follow.EventWaits:
+		if ev.Text != "" {
+			log.Warn("the edge waits", "for", ev.Text)
+		}
 	case follow.EventSuspended:
 		log.Warn("suspended", "what", ev.Text)
 	case follow.EventLeader:

@@ -625,6 +625,9 @@ func (h *dayHost) Run(g *follow.Good) error {
 	return h.node.Configure(c)
 }
 
+// Restore implements follow.Host.
+func (h *dayHost) Restore(g *follow.Good) error { return h.Run(g) }
+
 // Lead implements follow.Leader.
 func (h *dayHost) Lead(context.Context, *schema.Spec) follow.Leadership {
 	l := follow.Leadership{Mode: "virtualRouter"}

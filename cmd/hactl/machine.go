@@ -29,6 +29,7 @@ type machine struct {
 
 	mu     sync.Mutex
 	host   string // its name, once it is known
+	kept   string // the name in the file
 	absent error  // why it is none of the specification's hosts any more
 	short  error  // why not all that it should run does
 	wanted host.Config
@@ -41,6 +42,7 @@ func newMachine(flags *hostFlags, a *agent.Agent, file string, log *slog.Logger)
 	m := &machine{flags: flags, agent: a, file: file, log: log}
 	if b, err := os.ReadFile(file); err == nil {
 		m.host = strings.TrimSpace(string(b))
+		m.kept = m.host
 	}
 	return m
 }
@@ -108,13 +110,11 @@ func (m *machine) run(g *follow.Good, part bool) error {
 	if absent != nil && m.absent == nil {
 		m.log.Warn(absent.Error(), "revision", g.Revision)
 	}
-	if name != m.host {
-		if m.host != "" {
-			m.log.Warn("this machine is another host now", "was", m.host, "host", name)
-		}
-		if err := loop.ReplaceFile(m.file, []byte(name+"\n"), 0o600); err != nil {
-			m.log.Warn("the name of this host is not kept", "err", err)
-		}
+	if name != m.host && m.host != "" {
+		m.log.Warn("this machine is another host now", "was", m.host, "host", name)
+	}
+	if name != m.kept && loop.ReplaceFile(m.file, []byte(name+"\n"), 0o600) == nil {
+		m.kept = name // A disk that takes nothing is the Follower's to report.
 	}
 	m.host, m.absent, m.short = name, absent, short
 	if reflect.DeepEqual(cfg, m.wanted) {

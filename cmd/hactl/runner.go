@@ -150,7 +150,7 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 		o.Host = r.machine
 	}
 	if dir, ok := r.source.(*source.Dir); ok {
-		o.Poll, o.Changes = 0, dir.Watch(ctx) // before the first look
+		o.Changes = dir.Watch(ctx) // before the first look; polled too, for secrets
 	}
 	r.edges = &edges{flags: &r.edge, observe: events.step}
 	r.leaders = &leaders{host: r.hostName, dir: r.host.dir(), none: r.host.name == noHost, flags: &r.etcd, log: r.log, changes: events.leadership}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -109,6 +110,14 @@ func newServing(r *runner) *serving {
 	s.server = &status.Server{
 		Facts: facts, Metrics: s.metrics, Control: r,
 		Report: func(ctx context.Context) any { return r.report(ctx) },
+	}
+	s.server.Authority = func() string {
+		if g := r.follower.Good(); g != nil {
+			if u, err := url.Parse(g.Spec.Hosts[r.hostName()].Agent); err == nil {
+				return u.Host
+			}
+		}
+		return ""
 	}
 	if r.listen.tokenFile != "" {
 		s.server.Token = func() (string, error) { return secretFile(r.listen.tokenFile) }

@@ -289,6 +289,8 @@ func (r *agentReport) note() string {
 		return "the edge: " + firstLine(e.Err)
 	case e.Leadership.Mine && e.Waits != "":
 		return "the edge waits: " + firstLine(e.Waits)
+	case f.Unfit != "":
+		return f.Unfit
 	case len(r.Problems) > 0:
 		return firstLine(r.Problems[0])
 	case f.Unsaved != "":
@@ -346,7 +348,7 @@ func showAgent(w io.Writer, r *agentReport, now time.Time) {
 	if f.Suspended != nil {
 		line("SUSPENDED", "until %s %s", f.Suspended.Until.Format(time.DateTime), f.Suspended.Reason)
 	}
-	for _, problem := range append([]string{f.Unsaved, f.Damaged, r.EngineError}, r.Problems...) {
+	for _, problem := range append([]string{f.Unfit, f.Unsaved, f.Damaged, r.EngineError}, r.Problems...) {
 		if problem != "" {
 			line("PROBLEM", "%s", problem)
 		}

@@ -21,6 +21,9 @@ type Host interface {
 	// Run makes what g wants of this machine run, and may be called again with
 	// the same: secrets may have changed. After an error all is as it was.
 	Run(g *Good) error
+	// Restore is Run for a start without a source: of what g wants it may run
+	// a part rather than nothing, and say elsewhere what is missing.
+	Restore(g *Good) error
 }
 
 // Options are what a Follower works with.
@@ -70,7 +73,10 @@ type Follower struct {
 	mu      sync.Mutex
 	good    *Good
 	state   State
-	rejudge time.Time // when known is to be judged again; zero for never
+	rejudge time.Time          // when known is to be judged again; zero for never
+	cancel  context.CancelFunc // of the look under way
+
+	pausing sync.Mutex // one suspension or its end at a time
 }
 
 const (
@@ -152,7 +158,7 @@ func (f *Follower) Restore() bool {
 		return false
 	}
 	if f.o.Host != nil {
-		if err := f.o.Host.Run(g); err != nil {
+		if err := f.o.Host.Restore(g); err != nil {
 			f.tell(Event{Kind: EventStore, Revision: g.Revision, Err: fmt.Errorf("the last good specification on disk does not run here: %w", err)})
 			return false
 		}
@@ -282,12 +288,25 @@ func (f *Follower) Look(ctx context.Context, l Look) error {
 		return fmt.Errorf("%w until %s", ErrSuspended, s.Until.Format(time.RFC3339))
 	}
 	now := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	f.mu.Lock()
+	f.cancel = cancel
 	if l.Anew || !f.rejudge.IsZero() && !now.Before(f.rejudge) {
 		f.known, f.rejudge = "", time.Time{}
 	}
-	f.state.Suspended = nil // It is over.
+	if s := f.state.Suspended; s != nil && !now.Before(s.Until) {
+		f.state.Suspended = nil
+	}
 	f.mu.Unlock()
+	err := f.look(ctx, now, l)
+	if s := f.State().Suspended; s != nil && err != nil {
+		return fmt.Errorf("%w until %s", ErrSuspended, s.Until.Format(time.RFC3339)) // meanwhile
+	}
+	return err
+}
+
+func (f *Follower) look(ctx context.Context, now time.Time, l Look) error {
 	candidate, err := f.o.Source.Fetch(ctx, f.known)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -356,6 +375,10 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 	f.judgeAgain(time.Time{})
 	if good != nil && good.Revision == c.Revision && good.Build == f.o.Build {
 		// What runs already; perhaps again, after something that was refused.
+		if _, err := f.o.Trust.Check(c); err != nil {
+			// It goes on, and whoever trusted it may want to know.
+			return f.refuse(c, Untrusted, "it runs, and nobody vouches for it any more: "+err.Error(), false)
+		}
 		f.known, f.gap = c.Revision, false
 		f.clear()
 		return f.again()
@@ -421,6 +444,10 @@ func Describe(violations []reconcile.Violation) string {
 
 // settle runs g, unless this host cannot: then it waits for that to change.
 func (f *Follower) settle(g *Good, c *source.Candidate) error {
+	if f.State().Suspended != nil { // since it was fetched
+		f.known, f.waiting, f.waitingFor = "", nil, nil
+		return ErrSuspended
+	}
 	if f.o.Host != nil {
 		if err := f.o.Host.Run(g); err != nil {
 			f.waiting, f.waitingFor = g, c
@@ -518,15 +545,20 @@ func (f *Follower) Resume() error {
 }
 
 func (f *Follower) pause(s *Suspension) error {
-	f.looking <- struct{}{}
-	defer func() { <-f.looking }()
+	f.pausing.Lock()
+	defer f.pausing.Unlock()
 	if f.o.Pause != "" {
 		if err := f.o.Pause.Save(s); err != nil {
 			return err
 		}
 	}
 	former := f.State().Suspended
-	f.change(func(st *State) { st.Suspended = s })
+	f.mu.Lock()
+	f.state.Suspended = s
+	if s != nil && f.cancel != nil {
+		f.cancel() // What is being looked at does not run.
+	}
+	f.mu.Unlock()
 	f.move()
 	switch {
 	case s != nil:

@@ -751,3 +751,61 @@ func TestALookThatIsGivenUpSaysNothing(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A suspension does not wait for a server that hangs, and what was on its way
+// when it came does not run.
+func TestASuspensionWaitsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first := w.branch.push(records("a", "192.0.2.1"))
+		f := w.follower()
+		if err := f.Look(t.Context(), follow.Look{}); err != nil {
+			t.Fatal(err)
+		}
+		second := w.branch.push(records("a", "192.0.2.1", "b", "192.0.2.2"))
+		w.branch.set(func(b *branch) { b.slow = time.Minute })
+		looked := make(chan error, 1)
+		go func() { looked <- f.Look(t.Context(), follow.Look{}) }()
+		synctest.Wait()
+		began := time.Now()
+		if err := f.Suspend(time.Now().Add(time.Hour), ""); err != nil || time.Since(began) > 0 {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		if err := <-looked; !errors.Is(err, follow.ErrSuspended) {
+			t.Errorf("the look under way ends with %v", err)
+		}
+		if s := f.State(); s.Revision != first {
+			t.Errorf("%s runs", s.Revision)
+		}
+		w.branch.set(func(b *branch) { b.slow = 0 })
+		if err := f.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Look(t.Context(), follow.Look{}); err != nil || f.State().Revision != second {
+			t.Errorf("after it, %s runs: %v", f.State().Revision, err)
+		}
+	})
+}
+
+// Who was taken out of the file of signers vouches for nothing, not even for
+// what runs; that goes on.
+func TestWhatRunsIsAskedForItsSignerAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		sha := w.branch.push(records("a", "192.0.2.1"))
+		f := w.follower()
+		if err := f.Look(t.Context(), follow.Look{}); err != nil {
+			t.Fatal(err)
+		}
+		w.trust.refuse(sha, errors.New("unknown signer"))
+		err := f.Look(t.Context(), follow.Look{Anew: true})
+		var refused *follow.RefusedError
+		if !errors.As(err, &refused) || refused.Reason != follow.Untrusted || f.State().Revision != sha {
+			t.Errorf("it says %v, and %s runs", err, f.State().Revision)
+		}
+		w.trust.refuse(sha, nil)
+		if err := f.Look(t.Context(), follow.Look{}); err != nil || f.State().Refused != nil {
+			t.Errorf("when it is vouched for again: %v, %+v", err, f.State().Refused)
+		}
+	})
+}

@@ -531,10 +531,17 @@ func (k *Keeper) led(l Leadership, good *Good) {
 	}
 }
 
-// wait notes why nothing is done; a forced look is kept for later.
+// wait notes why nothing is done. A forced look is kept for later; what was
+// allowed with it was meant for now.
 func (k *Keeper) wait(why string, force *forced) {
-	k.set(func(s *EdgeState) { s.Waits = why })
-	k.keepForced(force)
+	former := ""
+	k.set(func(s *EdgeState) { former, s.Waits = s.Waits, why })
+	if why != former && k.o.Suspended() == nil {
+		k.tell(Event{Kind: EventWaits, Text: why})
+	}
+	if force != nil {
+		k.keepForced(&forced{revision: force.revision})
+	}
 }
 
 func (k *Keeper) keepForced(force *forced) {

@@ -116,6 +116,7 @@ const (
 	EventLeader    EventKind = "leader"    // leadership came or went
 	EventApplied   EventKind = "applied"   // the edge is as a revision has it
 	EventFailed    EventKind = "failed"    // it is not, and why
+	EventWaits     EventKind = "waits"     // this host leads, and does nothing: Text; empty when it goes on
 	EventDrift     EventKind = "drift"     // the edge or the host was changed behind our back
 )
 

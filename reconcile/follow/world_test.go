@@ -230,6 +230,8 @@ type machine struct {
 	only   string // revision that refuse is about; empty for all
 }
 
+func (m *machine) Restore(g *follow.Good) error { return m.Run(g) }
+
 func (m *machine) Run(g *follow.Good) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -50,8 +50,9 @@ type WebhookOptions struct {
 	// Report is told about deliveries, from the request's goroutine.
 	Report func(Delivery)
 
-	// Burst deliveries are looked at in a row (20), then one per Every (500ms):
-	// to the others the answer is 429.
+	// Burst deliveries are looked at in a row (20), then one per Every (500ms).
+	// Of the others, those of more than 64 KiB are answered 429, and the small
+	// ones that are not authentic are not reported.
 	Burst int
 	Every time.Duration
 	// Pause is the least time between two triggers (2s).
@@ -82,6 +83,9 @@ const readTime = 10 * time.Second
 // beginning of every forge's payload.
 const keptBody = 256 << 10
 
+// smallBody is what is read of a delivery even in a flood.
+const smallBody = 64 << 10
+
 // NewWebhook returns the handler.
 func NewWebhook(o WebhookOptions) *Webhook {
 	if o.Burst <= 0 {
@@ -110,7 +114,10 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d := Delivery{Remote: r.RemoteAddr}
-	if allowed, first := h.take(time.Now()); !allowed {
+	// A small one costs nothing to check, and may be the real one in a flood.
+	small := r.ContentLength >= 0 && r.ContentLength <= smallBody
+	allowed, first := h.take(time.Now())
+	if !allowed && !small {
 		if first {
 			d.Outcome, d.Reason = Limited, "too many deliveries"
 			h.o.Report(d)
@@ -120,7 +127,13 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	code, text := h.handle(w, r, &d)
-	h.o.Report(d)
+	switch {
+	case allowed || d.Outcome != Refused:
+		h.o.Report(d)
+	case first:
+		d.Outcome, d.Reason = Limited, "too many deliveries, none of the last authentic"
+		h.o.Report(d)
+	}
 	answer(w, code, text)
 	if d.Outcome == Triggered {
 		h.trigger(time.Now())

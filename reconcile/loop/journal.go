@@ -94,6 +94,10 @@ func ReplaceFile(name string, content []byte, mode fs.FileMode) error {
 	}
 	dir := filepath.Dir(name)
 	f, err := os.CreateTemp(dir, ".new-*")
+	var failed *fs.PathError
+	if errors.As(err, &failed) { // Its own name is nobody's business, and another each time.
+		err = &fs.PathError{Op: failed.Op, Path: name, Err: failed.Err}
+	}
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,9 @@ hactl_router_priority{interface="eth0",router="web",vrid="50"} 150
 hactl_router_problem{router="web"} 1
 hactl_router_state{router="web",state="active"} 1
 hactl_router_state{router="web",state="backup"} 0
+hactl_router_state{router="web",state="fault"} 0
 hactl_router_state{router="web",state="initialize"} 0
+hactl_router_state{router="web",state="maintenance"} 0
 hactl_router_state{router="web",state="releasing"} 0
 hactl_router_transitions_total{router="web",to="active"} 11
 hactl_suspended 1`), "\n")
@@ -442,9 +444,17 @@ func TestAClientShowsItsTokenToTheAgentAlone(t *testing.T) {
 		t.Errorf("%v, and elsewhere has seen %q", err, got)
 	}
 	s, _ := server(all)
+	var at string
+	s.Authority = func() string { return at }
 	agent := httptest.NewServer(s.Reader())
 	defer agent.Close()
 	report := map[string]string{}
+	// What it shows is good at that place alone.
+	at = "192.0.2.10:9443"
+	if err := status.DialRemote(agent.URL, token, http.DefaultTransport).Report(t.Context(), &report); err == nil {
+		t.Error("a token for another place does")
+	}
+	at = strings.TrimPrefix(agent.URL, "http://")
 	if err := status.DialRemote(agent.URL, token, http.DefaultTransport).Report(t.Context(), &report); err != nil || report["host"] == "" {
 		t.Error(err)
 	}
