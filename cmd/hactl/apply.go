@@ -81,6 +81,7 @@ func applyAndWait(cmd *cobra.Command, f *planFlags, args []string, yes bool, lim
 			return fmt.Errorf("--wait: %s cannot be asked: hosts.%s.agent is not set; nothing was changed", name, name)
 		}
 	}
+	f.spec.ref = l.tree.Revision // What is applied is what is waited for.
 	if err := apply(cmd, f, args, yes); err != nil {
 		return err
 	}

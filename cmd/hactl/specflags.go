@@ -57,6 +57,9 @@ func (f *specFlags) register(cmd *cobra.Command) {
 
 // source returns where the flags point.
 func (f *specFlags) source() (source.Source, error) {
+	if f.evalMemory < 1 || f.evalTime <= 0 || f.timeout <= 0 {
+		return nil, errors.New("--eval-memory, --eval-timeout and --fetch-timeout have to be more than nothing")
+	}
 	if f.repo == "" {
 		for _, flag := range []struct{ name, value string }{{"--ref", f.ref}, {"--path", f.path}} {
 			if flag.value != "" {

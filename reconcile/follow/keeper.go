@@ -114,7 +114,7 @@ func (k *Keeper) State() EdgeState {
 func (k *Keeper) Want(g *Good) {
 	k.mu.Lock()
 	former := k.good
-	if former != nil && former.Revision != g.Revision && (!k.begun || k.base != nil) {
+	if former != nil && former.Revision != g.Revision && former.Spec.Stack == g.Spec.Stack && (!k.begun || k.base != nil) {
 		if edge, err := k.o.Edge(former.Spec); err == nil {
 			base := fingerprints(edge.Desired(former.Spec, former.Revision, ""))
 			if k.begun {
