@@ -299,6 +299,7 @@ func (e *Engine) maintained(r *router) bool {
 func (e *Engine) shutdown(now bool) {
 	e.now = e.clock()
 	e.stopping = true
+	e.dropStale() // of an engine that ends before it was configured
 	for _, r := range slices.Clone(e.routers) {
 		r.retiring = true
 	}

@@ -69,6 +69,16 @@ func TestAddressLeftByAKilledProcessIsReconciled(t *testing.T) {
 	if l.has(a.ns, vip) {
 		t.Error("an address that nobody wants is left")
 	}
+	// Nor by one that is told to end before anybody configures it.
+	a.configure(*with(v3(90), func(*Router) {}))
+	a.waitState("active")
+	a.kill()
+	a.launch()
+	a.signal(syscall.SIGTERM)
+	a.waitEnd()
+	if l.has(a.ns, vip) {
+		t.Error("an engine that was never configured leaves the address")
+	}
 }
 
 func TestLinkDownAndUp(t *testing.T) {
