@@ -113,19 +113,22 @@ func (s *state) restore(g int32) {
 	}
 }
 
-// assume makes a gate true as if it needed nothing, and tells whether another
+// assume makes gates true as if they needed nothing, and tells whether another
 // one is true then; it changes nothing.
-func (s *state) assume(g, then int32) bool {
-	if s.up(g) {
-		return s.up(then)
+func (s *state) assume(then int32, gates ...int32) bool {
+	if s.up(then) {
+		return true
 	}
-	gained := map[int32]int32{}
-	lit := map[int32]bool{g: true}
-	queue := []int32{g}
-	for len(queue) > 0 {
-		g := queue[0]
-		queue = queue[1:]
-		for _, p := range s.c.parents[g] {
+	gained, lit := map[int32]int32{}, map[int32]bool{}
+	var queue []int32
+	for _, g := range gates {
+		if !s.up(g) && !lit[g] {
+			lit[g] = true
+			queue = append(queue, g)
+		}
+	}
+	for ; len(queue) > 0; queue = queue[1:] {
+		for _, p := range s.c.parents[queue[0]] {
 			gained[p]++
 			if !lit[p] && !s.up(p) && !s.down[p] && s.holds[p]+gained[p] >= s.c.gates[p].need {
 				lit[p] = true
@@ -133,5 +136,5 @@ func (s *state) assume(g, then int32) bool {
 			}
 		}
 	}
-	return lit[then] || s.up(then)
+	return lit[then]
 }

@@ -24,6 +24,7 @@ type Model struct {
 	graph      *Graph
 	hosts      map[string]map[string]string // labels by host
 	members    map[Component][]string       // hosts by label
+	connects   map[string]bool              // hosts with a connector
 	byFunction map[int32][]Component        // the inverse of function
 }
 
@@ -128,6 +129,12 @@ func New(s *schema.Spec) *Model {
 }
 
 func (b *builder) invert() {
+	b.connects = map[string]bool{}
+	for _, t := range b.spec.Tunnels {
+		for _, host := range t.Connectors {
+			b.connects[host] = true
+		}
+	}
 	b.members, b.byFunction = map[Component][]string{}, map[int32][]Component{}
 	for c, g := range b.function {
 		b.byFunction[g] = append(b.byFunction[g], c)

@@ -27,43 +27,103 @@ func (f *finder) repair(e *Entry, failed []Component) string {
 }
 
 func (f *finder) propose(e *Entry, failed []Component) string {
-	tunnels, routers := f.m.onTheWay(e)
+	lost := f.lostSeats(e)
 	spare := f.spareHosts(failed)
-	for _, name := range routers { // One more member for a router that has none left.
-		r := f.m.routers[name]
-		if f.s.up(r.gate) || !f.s.up(f.m.index[Component{KindVirtualRouter, name}]) || !f.s.assume(r.gate, e.gate) {
-			continue
+	for _, x := range lost {
+		if f.s.assume(e.gate, x.gate) {
+			return fmt.Sprintf("add a %s on %s to %s", x.role, cmp.Or(f.seat(spare, x), "another host"), x)
 		}
-		if host := first(spare, func(h string) bool { _, member := f.m.spec.VirtualRouters[name].Members[h]; return !member }); host != "" {
-			return fmt.Sprintf("add member %s to virtualRouter %s", host, name)
-		}
-		return fmt.Sprintf("add a member on another host to virtualRouter %s", name)
-	}
-	for _, name := range tunnels {
-		t, ours := f.m.spec.Tunnels[name]
-		g := f.m.function[Component{KindTunnel, name}]
-		if !ours || f.s.up(g) || !f.s.up(f.m.index[Component{KindTunnel, name}]) || !f.s.assume(g, e.gate) {
-			continue
-		}
-		if host := first(spare, func(h string) bool { return !slices.Contains(t.Connectors, h) }); host != "" {
-			return fmt.Sprintf("add a connector on %s to tunnel %s", host, name)
-		}
-		return fmt.Sprintf("add a connector on another host to tunnel %s", name)
 	}
 	if e.balanced {
 		if text := f.proposePools(e); text != "" {
 			return text
 		}
 	}
+	if text := f.proposeHost(e, lost, spare); text != "" {
+		return text
+	}
 	return f.m.lastResort(e, failed)
 }
 
-// first is the first host that will do, "" where none does.
-func first(hosts []string, will func(string) bool) string {
-	if i := slices.IndexFunc(hosts, will); i >= 0 {
-		return hosts[i]
+// seats is something with places for hosts: a tunnel or a Virtual Router.
+type seats struct {
+	of    Component
+	role  string
+	hosts []string
+	gate  int32
+}
+
+func (x seats) String() string { return x.of.Kind + " " + x.of.Name }
+
+// lostSeats are the tunnels and Virtual Routers on the way that have no host
+// left, and would serve with one more.
+func (f *finder) lostSeats(e *Entry) []seats {
+	way, ok := f.ways[e]
+	if !ok {
+		way = f.m.onTheWay(e)
+		f.ways[e] = way
+	}
+	var lost []seats
+	for _, x := range way {
+		if !f.s.up(x.gate) && f.s.up(f.m.index[x.of]) {
+			lost = append(lost, x)
+		}
+	}
+	return lost
+}
+
+// seat is a spare host for one of those, "" where none is near: a host that
+// runs another tunnel's connector is that tunnel's, unless it has a label in
+// common with those of this one.
+func (f *finder) seat(spare []string, x seats) string {
+	for _, host := range spare {
+		if !slices.Contains(x.hosts, host) && (x.of.Kind != KindTunnel || !f.m.connects[host] || f.near(host, x.hosts)) {
+			return host
+		}
 	}
 	return ""
+}
+
+func (f *finder) near(host string, hosts []string) bool {
+	return slices.ContainsFunc(hosts, func(h string) bool {
+		for label, value := range f.m.hosts[host] {
+			if f.m.hosts[h][label] == value {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// proposeHost is for failures that take several of those: one more host that
+// has a part in as few of them as will do.
+func (f *finder) proposeHost(e *Entry, lost []seats, spare []string) string {
+	gates := func(list []seats) []int32 {
+		var g []int32
+		for _, x := range list {
+			g = append(g, x.gate)
+		}
+		return g
+	}
+	if len(lost) == 0 || !f.s.assume(e.gate, gates(lost)...) {
+		return ""
+	}
+	for i := 0; i < len(lost); {
+		if without := slices.Delete(slices.Clone(lost), i, i+1); f.s.assume(e.gate, gates(without)...) {
+			lost = without
+		} else {
+			i++
+		}
+	}
+	var parts []string
+	host := f.seat(spare, lost[0])
+	for _, x := range lost {
+		if slices.Contains(x.hosts, host) {
+			host = ""
+		}
+		parts = append(parts, fmt.Sprintf("a %s to %s", x.role, x))
+	}
+	return fmt.Sprintf("add on %s %s", cmp.Or(host, "another host"), strings.Join(parts, " and "))
 }
 
 // spareHosts are the hosts that are still in service, those that share the
@@ -173,19 +233,25 @@ func (e *Entry) listField() string {
 	return "defaultPools"
 }
 
-// onTheWay are the tunnels and Virtual Routers of every path of an entry,
-// sorted.
-func (m *Model) onTheWay(e *Entry) (tunnels, routers []string) {
-	t, r := map[string]bool{}, map[string]bool{}
-	m.eachEnd(e, func(_ *pool, _ string, end end) {
-		if end.tunnel != "" {
-			t[end.tunnel] = true
+// onTheWay are the Virtual Routers and tunnels of every path of an entry that
+// have hosts, sorted.
+func (m *Model) onTheWay(e *Entry) []seats {
+	found := map[Component]seats{}
+	m.eachEnd(e, func(_ *pool, _ string, x end) {
+		if t := m.spec.Tunnels[x.tunnel]; len(t.Connectors) > 0 {
+			c := Component{KindTunnel, x.tunnel}
+			found[c] = seats{c, "connector", t.Connectors, m.function[c]}
 		}
-		if end.router != "" && len(m.routers[end.router].members) > 0 {
-			r[end.router] = true
+		if v, ok := m.spec.VirtualRouters[x.router]; ok {
+			c := Component{KindVirtualRouter, x.router}
+			found[c] = seats{c, "member", sortedKeys(v.Members), m.function[c]}
 		}
 	})
-	return slices.Sorted(maps.Keys(t)), slices.Sorted(maps.Keys(r))
+	way := make([]seats, 0, len(found))
+	for _, c := range slices.SortedFunc(maps.Keys(found), Component.Compare) {
+		way = append(way, found[c])
+	}
+	return way
 }
 
 // eachEnd calls yield with every path of an entry: its pool and origin, where

@@ -61,7 +61,7 @@ func (r *Report) Violations() []EntryReport {
 func (m *Model) Spof(depth int) *Report {
 	r := &Report{Depth: depth, Entries: make([]EntryReport, 0, len(m.entries)), Traps: m.traps()}
 	a := m.analysis(depth)
-	f := &finder{m: m, s: m.circuit.state(), down: map[Component]map[Component]bool{}, repairs: map[repairKey]string{}}
+	f := &finder{m: m, s: m.circuit.state(), down: map[Component]map[Component]bool{}, repairs: map[repairKey]string{}, ways: map[*Entry][]seats{}}
 	for _, e := range m.entries {
 		report := EntryReport{Entry: *e, Served: f.s.up(e.gate), Cuts: []Cut{}}
 		if !report.Served {
@@ -98,6 +98,7 @@ type finder struct {
 	s       *state
 	down    map[Component]map[Component]bool
 	repairs map[repairKey]string
+	ways    map[*Entry][]seats
 }
 
 // takesDown tells whether the failure of one takes the other with it.

@@ -165,7 +165,7 @@ func (s Serving) equal(t Serving) bool {
 // serving is who answers in that state.
 func (m *Model) serving(e *Entry, s *state) Serving {
 	if !s.up(e.gate) {
-		return Serving{Why: cmp.Or(e.why, "nobody is left")}
+		return Serving{Why: e.why}
 	}
 	w := walk{m: m, s: s, serving: Serving{Served: true}}
 	w.entry(e)
