@@ -61,6 +61,11 @@ func (b *builder) balancerEntries() {
 	for _, name := range sortedKeys(b.spec.PrivateLoadBalancers) {
 		b.balancing("privateLoadBalancer", name, "", b.spec.PrivateLoadBalancers[name].Balancing)
 	}
+	for _, name := range sortedKeys(b.spec.Pools) { // Those that no balancer uses are spare.
+		if _, built := b.nodes[KindPool+"/"+name]; !built {
+			b.pool(name, "")
+		}
+	}
 }
 
 // balancing makes an entry for each list of pools that requests may meet.

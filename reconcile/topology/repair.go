@@ -4,34 +4,25 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 )
-
-// repairKey is what a repair depends on.
-type repairKey struct{ entry, failed string }
 
 // repair looks for the shortest change after which the failures no longer cut
 // the entry off. What it proposes is tried on the model first, but for the
 // last resorts, which name no host or pool because there is none yet.
 func (f *finder) repair(e *Entry, failed []Component) string {
-	key := repairKey{e.ID(), fmt.Sprint(failed)}
-	if text, ok := f.repairs[key]; ok {
-		return text
-	}
 	defer f.s.undo()
 	f.m.fail(f.s, failed)
-	text := f.propose(e, failed)
-	f.repairs[key] = text
-	return text
+	return f.propose(e, failed)
 }
 
 func (f *finder) propose(e *Entry, failed []Component) string {
 	lost := f.lostSeats(e)
-	spare := f.spareHosts(failed)
 	for _, x := range lost {
 		if f.s.assume(e.gate, x.gate) {
-			return fmt.Sprintf("add a %s on %s to %s", x.role, cmp.Or(f.seat(spare, x), "another host"), x)
+			return fmt.Sprintf("add a %s on %s to %s", x.role, cmp.Or(f.seat(failed, x), "another host"), x)
 		}
 	}
 	if e.balanced {
@@ -39,7 +30,7 @@ func (f *finder) propose(e *Entry, failed []Component) string {
 			return text
 		}
 	}
-	if text := f.proposeHost(e, lost, spare); text != "" {
+	if text := f.proposeHost(e, lost, failed); text != "" {
 		return text
 	}
 	return f.m.lastResort(e, failed)
@@ -51,6 +42,8 @@ type seats struct {
 	role  string
 	hosts []string
 	gate  int32
+	// subnets are those of a Virtual Router's addresses.
+	subnets []netip.Prefix
 }
 
 func (x seats) String() string { return x.of.Kind + " " + x.of.Name }
@@ -72,32 +65,85 @@ func (f *finder) lostSeats(e *Entry) []seats {
 	return lost
 }
 
-// seat is a spare host for one of those, "" where none is near: a host that
-// runs another tunnel's connector is that tunnel's, unless it has a label in
-// common with those of this one.
-func (f *finder) seat(spare []string, x seats) string {
-	for _, host := range spare {
-		if !slices.Contains(x.hosts, host) && (x.of.Kind != KindTunnel || !f.m.connects[host] || f.near(host, x.hosts)) {
-			return host
-		}
+// seat is a host in service for one of those, "" where none fits: the one that
+// shares the fewest labels with what has failed.
+func (f *finder) seat(failed []Component, x seats) string {
+	if f.hosts == nil {
+		f.hosts = f.m.candidates()
 	}
-	return ""
-}
-
-func (f *finder) near(host string, hosts []string) bool {
-	return slices.ContainsFunc(hosts, func(h string) bool {
-		for label, value := range f.m.hosts[host] {
-			if f.m.hosts[h][label] == value {
-				return true
+	lost := map[int32]bool{}
+	for _, c := range failed {
+		host := c.Name
+		if c.Kind == KindConnector {
+			_, host, _ = strings.Cut(c.Name, "@")
+		}
+		if c.Kind == KindConnector || c.Kind == KindHost {
+			for label, value := range f.m.hosts[host] {
+				lost[f.m.index[Component{label, value}]] = true
 			}
 		}
-		return false
-	})
+	}
+	labels := map[int32]bool{}
+	for _, host := range x.hosts {
+		for label, value := range f.m.hosts[host] {
+			labels[f.m.index[Component{label, value}]] = true
+		}
+	}
+	best, least := "", 0
+	for i := range f.hosts {
+		h := &f.hosts[i]
+		shared := 0
+		for _, label := range h.labels {
+			if lost[label] {
+				shared++
+			}
+		}
+		if best != "" && shared >= least || !x.fits(h, labels) || slices.Contains(x.hosts, h.name) || !f.s.up(h.gate) {
+			continue
+		}
+		best, least = h.name, shared
+		if shared == 0 {
+			break
+		}
+	}
+	return best
+}
+
+// candidate is a host that something could be added to.
+type candidate struct {
+	name     string
+	address  netip.Addr
+	gate     int32
+	labels   []int32
+	connects bool
+}
+
+func (m *Model) candidates() []candidate {
+	list := make([]candidate, 0, len(m.spec.Hosts))
+	for _, name := range sortedKeys(m.spec.Hosts) {
+		c := candidate{name: name, gate: m.function[Component{KindHost, name}], connects: m.connects[name]}
+		c.address, _ = netip.ParseAddr(m.spec.Hosts[name].Address)
+		for label, value := range m.hosts[name] {
+			c.labels = append(c.labels, m.index[Component{label, value}])
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// fits tells whether a host may have a seat: a member of a Virtual Router is in
+// one of its subnets; a host that runs another tunnel's connector is that
+// tunnel's, unless it has a label in common with the hosts of this one.
+func (x seats) fits(h *candidate, labels map[int32]bool) bool {
+	if x.of.Kind == KindVirtualRouter {
+		return slices.ContainsFunc(x.subnets, func(p netip.Prefix) bool { return p.Contains(h.address) })
+	}
+	return !h.connects || slices.ContainsFunc(h.labels, func(l int32) bool { return labels[l] })
 }
 
 // proposeHost is for failures that take several of those: one more host that
 // has a part in as few of them as will do.
-func (f *finder) proposeHost(e *Entry, lost []seats, spare []string) string {
+func (f *finder) proposeHost(e *Entry, lost []seats, failed []Component) string {
 	gates := func(list []seats) []int32 {
 		var g []int32
 		for _, x := range list {
@@ -116,7 +162,7 @@ func (f *finder) proposeHost(e *Entry, lost []seats, spare []string) string {
 		}
 	}
 	var parts []string
-	host := f.seat(spare, lost[0])
+	host := f.seat(failed, lost[0])
 	for _, x := range lost {
 		if slices.Contains(x.hosts, host) {
 			host = ""
@@ -124,44 +170,6 @@ func (f *finder) proposeHost(e *Entry, lost []seats, spare []string) string {
 		parts = append(parts, fmt.Sprintf("a %s to %s", x.role, x))
 	}
 	return fmt.Sprintf("add on %s %s", cmp.Or(host, "another host"), strings.Join(parts, " and "))
-}
-
-// spareHosts are the hosts that are still in service, those that share the
-// fewest labels with what has failed first.
-func (f *finder) spareHosts(failed []Component) []string {
-	lost := map[Component]int{}
-	for _, c := range failed {
-		host := c.Name
-		if c.Kind == KindConnector {
-			_, host, _ = strings.Cut(c.Name, "@")
-		} else if c.Kind != KindHost {
-			continue
-		}
-		for label, value := range f.m.hosts[host] {
-			lost[Component{label, value}]++
-		}
-	}
-	type candidate struct {
-		host   string
-		shared int
-	}
-	var candidates []candidate
-	for _, host := range sortedKeys(f.m.spec.Hosts) {
-		if !f.s.up(f.m.function[Component{KindHost, host}]) {
-			continue
-		}
-		c := candidate{host: host}
-		for label, value := range f.m.hosts[host] {
-			c.shared += lost[Component{label, value}]
-		}
-		candidates = append(candidates, c)
-	}
-	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.shared, b.shared) })
-	hosts := make([]string, 0, len(candidates))
-	for _, c := range candidates {
-		hosts = append(hosts, c.host)
-	}
-	return hosts
 }
 
 func (f *finder) proposePools(e *Entry) string {
@@ -192,6 +200,9 @@ func (f *finder) proposePools(e *Entry) string {
 			continue
 		}
 		if !spec.Enabled && f.anyOrigin(name) {
+			if !slices.Contains(e.listed, name) {
+				return fmt.Sprintf("enable pool %s and add it to %s", name, field)
+			}
 			return fmt.Sprintf("enable pool %s", name)
 		}
 		for _, o := range sortedKeys(spec.Origins) {
@@ -240,11 +251,17 @@ func (m *Model) onTheWay(e *Entry) []seats {
 	m.eachEnd(e, func(_ *pool, _ string, x end) {
 		if t := m.spec.Tunnels[x.tunnel]; len(t.Connectors) > 0 {
 			c := Component{KindTunnel, x.tunnel}
-			found[c] = seats{c, "connector", t.Connectors, m.function[c]}
+			found[c] = seats{of: c, role: "connector", hosts: t.Connectors, gate: m.function[c]}
 		}
 		if v, ok := m.spec.VirtualRouters[x.router]; ok {
 			c := Component{KindVirtualRouter, x.router}
-			found[c] = seats{c, "member", sortedKeys(v.Members), m.function[c]}
+			x := seats{of: c, role: "member", hosts: sortedKeys(v.Members), gate: m.function[c]}
+			for _, a := range slices.Concat(v.Addresses, v.ExcludedAddresses) {
+				if p, err := netip.ParsePrefix(a); err == nil {
+					x.subnets = append(x.subnets, p.Masked())
+				}
+			}
+			found[c] = x
 		}
 	})
 	way := make([]seats, 0, len(found))
