@@ -25,9 +25,7 @@ func (b *builder) routerEntries() {
 		if len(r.members) == 0 {
 			e.why = "every member is in maintenance"
 		}
-		known := b.nodes[KindVirtualRouter+"/"+name]
-		known.Entry = true
-		b.nodes[known.ID] = known
+		b.node(Node{Kind: KindVirtualRouter, Name: name, Entry: true})
 	}
 }
 
@@ -62,7 +60,7 @@ func (b *builder) balancerEntries() {
 		b.balancing("privateLoadBalancer", name, "", b.spec.PrivateLoadBalancers[name].Balancing)
 	}
 	for _, name := range sortedKeys(b.spec.Pools) { // Those that no balancer uses are spare.
-		if _, built := b.nodes[KindPool+"/"+name]; !built {
+		if _, built := b.index[Component{KindPool, name}]; !built {
 			b.pool(name, "")
 		}
 	}
@@ -255,7 +253,7 @@ func (b *builder) nameEntries() {
 		}
 		b.named("dnsRecord", name, marked[name], b.resolve("dnsRecord/"+name, name))
 	}
-	served := map[string]string{}
+	served, entered := map[string]string{}, map[string]bool{}
 	for _, tunnel := range sortedKeys(b.spec.Tunnels) {
 		t := b.spec.Tunnels[tunnel]
 		for _, rule := range t.Ingress {
@@ -264,7 +262,9 @@ func (b *builder) nameEntries() {
 				continue
 			}
 			if b.owned(hostname) {
-				b.mark(hostname, rule.HighAvailability)
+				if rule.HighAvailability {
+					b.mark(hostname)
+				}
 				continue
 			}
 			first, ok := served[hostname]
@@ -273,9 +273,10 @@ func (b *builder) nameEntries() {
 			}
 			served[hostname] = tunnel
 			name := hostname + rule.Path
-			if slices.ContainsFunc(b.entries, func(e *Entry) bool { return e.Kind == "hostname" && e.Name == name }) {
+			if entered[name] { // The first rule for them wins.
 				continue
 			}
+			entered[name] = true
 			b.edge("hostname/"+name, KindTunnel+"/"+tunnel, "serves", rule.Service)
 			b.named("hostname", name, rule.HighAvailability, []end{b.through(tunnel, hostname, rule.Path)})
 		}
@@ -288,10 +289,10 @@ func (b *builder) owned(hostname string) bool {
 }
 
 // mark passes a rule's highAvailability on to what owns its hostname.
-func (b *builder) mark(hostname string, highAvailability bool) {
+func (b *builder) mark(hostname string) {
 	for _, e := range b.entries {
 		if e.Name == hostname && (e.Kind == "loadBalancer" || e.Kind == "dnsRecord") {
-			e.HighAvailability = e.HighAvailability || highAvailability
+			e.HighAvailability = true
 		}
 	}
 }

@@ -48,6 +48,9 @@ func (b *builder) node(n Node) string {
 	if n.ID == "" {
 		n.ID = n.Kind + "/" + n.Name
 	}
+	if b.plain {
+		return n.ID
+	}
 	if _, ok := b.nodes[n.ID]; !ok {
 		b.nodes[n.ID] = n
 	} else if n.Entry && !b.nodes[n.ID].Entry {
@@ -59,7 +62,9 @@ func (b *builder) node(n Node) string {
 }
 
 func (b *builder) edge(from, to, kind, label string) {
-	b.edges[Edge{from, to, kind, label}] = true
+	if !b.plain {
+		b.edges[Edge{from, to, kind, label}] = true
+	}
 }
 
 func (b *builder) finishGraph() *Graph {

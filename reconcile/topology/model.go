@@ -110,8 +110,11 @@ type member struct {
 
 // New builds the model of a specification that is valid. References that lead
 // nowhere are components of their own.
-func New(s *schema.Spec) *Model {
+func New(s *schema.Spec) *Model { return build(s, false) }
+
+func build(s *schema.Spec, plain bool) *Model {
 	b := newBuilder(s)
+	b.plain = plain
 	for _, name := range sortedKeys(s.Hosts) {
 		b.host(name)
 	}
