@@ -20,7 +20,7 @@ type builder struct {
 	poolsBy    map[string]*pool // by name and, where it matters, hostname
 	addresses  map[netip.Addr]end
 	routes     map[string][]hop // by network, the longest prefix first
-	plain      bool // without a graph
+	plain      bool             // without a graph
 	nodes      map[string]Node
 	edges      map[Edge]bool
 	records    map[string][]schema.DNSRecord // address records by name

@@ -311,12 +311,34 @@ func (c *comparison) moves(e *Entry, was, is Serving) {
 	case e.balanced && is.Fallback && !was.Fallback:
 		c.tell(id, e.Scope, "is left with its fallback pool, %s", strings.Join(is.Pools, ", "))
 	case !slices.Equal(was.Pools, is.Pools) && len(was.Pools)+len(is.Pools) > 0:
-		c.tell(id, e.Scope, "goes to pool %s in place of %s", strings.Join(is.Pools, ", "), strings.Join(was.Pools, ", "))
+		gone, come := without(was.Pools, is.Pools), without(is.Pools, was.Pools)
+		switch {
+		case len(gone) == 0 && len(come) == 0: // In another order.
+		case len(come) == 0:
+			c.tell(id, e.Scope, "no longer goes to pool %s", strings.Join(gone, ", "))
+		case len(gone) == 0:
+			c.tell(id, e.Scope, "goes to pool %s as well", strings.Join(come, ", "))
+		default:
+			c.tell(id, e.Scope, "goes to pool %s in place of %s", strings.Join(come, ", "), strings.Join(gone, ", "))
+		}
 	case !slices.Equal(was.By, is.By) && slices.Equal(was.Routers, is.Routers) && len(is.Routers) > 0:
 		// The Virtual Router has said it.
 	case !slices.Equal(was.By, is.By):
-		c.tell(id, e.Scope, "is answered by %s in place of %s", few(is.By), few(was.By))
+		gone, come := without(was.By, is.By), without(is.By, was.By)
+		switch {
+		case len(come) == 0:
+			c.tell(id, e.Scope, "is no longer answered by %s", few(gone))
+		case len(gone) == 0:
+			c.tell(id, e.Scope, "is answered by %s as well", few(come))
+		default:
+			c.tell(id, e.Scope, "is answered by %s in place of %s", few(come), few(gone))
+		}
 	}
+}
+
+// without is what the first list has and the second has not.
+func without[T comparable](list, other []T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(x T) bool { return slices.Contains(other, x) })
 }
 
 // few names the first of many.

@@ -90,13 +90,13 @@ func TestImpactIsSaidInPlainWords(t *testing.T) {
 		{"back, not preempting", `hosts: lb01: maintenance: true
 virtualRouters: web: preempt: false`, `virtualRouters: web: preempt: false`, []string{"virtualRouter/web no longer has a single point of failure"}},
 		{"an origin", "", `pools: tokyo: origins: b: enabled: false`, []string{
-			"loadBalancer/www.example.com is answered by address/198.51.100.7 in place of address/198.51.100.7, address/198.51.100.8",
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
 		}},
 		{"a pool", "", `pools: osaka: enabled: false
 pools: tokyo: origins: b: enabled: false`, []string{
 			"loadBalancer/www.example.com gains a single point of failure: address/198.51.100.7",
-			"loadBalancer/www.example.com is answered by address/198.51.100.7 in place of address/198.51.100.7, address/198.51.100.8",
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
 			"loadBalancer/www.example.com sessions pinned to origin c of pool osaka are lost",
 		}},
@@ -106,6 +106,8 @@ pools: tokyo: origins: b: enabled: false`, []string{
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
 			"loadBalancer/www.example.com sessions pinned to origin c of pool osaka are lost",
 		}},
+		{"another order", "", `"tokyo", "osaka"] => "osaka", "tokyo"]`, []string{"loadBalancer/www.example.com goes to pool osaka in place of tokyo"}},
+		{"one more", "", `pools: tokyo: origins: d: address: "198.51.100.10"`, []string{"loadBalancer/www.example.com is answered by address/198.51.100.10 as well"}},
 		{"a tunnel", `tunnels: legacy: {}`, "", []string{
 			"tunnel/legacy has 2 live connections, which it ends",
 			"dnsRecord/old.example.com is taken away: nothing answers there any more",
