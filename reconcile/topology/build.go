@@ -189,7 +189,7 @@ func (b *builder) router(name string) *router {
 		for _, check := range checks {
 			b.edge(b.node(Node{Kind: "check", Name: check, Detail: b.spec.Checks[check].Type}), KindHost+"/"+host, "watches", "for "+name)
 		}
-		if m.Maintenance || b.spec.Hosts[host].Maintenance {
+		if m.Maintenance || b.spec.Hosts[host].Maintenance || b.held(name, host) {
 			continue
 		}
 		members = append(members, g)
@@ -204,6 +204,19 @@ func (b *builder) router(name string) *router {
 	}
 	b.function[c] = r.gate
 	return r
+}
+
+// held tells whether another router of its sync group is in maintenance on a
+// host, which keeps this one from being Active there too.
+func (b *builder) held(name, host string) bool {
+	for _, g := range b.spec.SyncGroups {
+		for _, other := range g.Members {
+			if slices.Contains(g.Members, name) && b.spec.VirtualRouters[other].Members[host].Maintenance {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // primary is the address that decides between equal priorities (RFC 9568, 6.4.3).

@@ -21,7 +21,8 @@
 //     nothing notices that it is dead, so that nothing after it, nor the
 //     fallback, is ever used. Other policies use whatever pool answers.
 //   - What is disabled, has weight 0 or is in maintenance does not serve. A
-//     disabled pool does not as fallback either.
+//     disabled pool does not as fallback either. A member in maintenance holds
+//     those of its sync group on that host.
 //   - The connectors of one tunnel stand in for each other. A tunnel without
 //     connectors in the specification is run by somebody else: it fails as one.
 //   - Behind a tunnel the request meets the ingress rule of its Host. A service

@@ -1,6 +1,8 @@
 package topology_test
 
 import (
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -154,5 +156,39 @@ func BenchmarkImpact(b *testing.B) {
 	p, live := planOf(before, after)
 	for b.Loop() {
 		topology.Impact(after, p, live)
+	}
+}
+
+// TestImpactIsTrue: of random changes it says just which entries are lost.
+func TestImpactIsTrue(t *testing.T) {
+	lost := 0
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		before, after := randomSpec(r), randomSpec(r)
+		if len(topology.Compare(before, before)) > 0 {
+			t.Fatalf("seed %d: nothing changes, and %v", seed, topology.Compare(before, before))
+		}
+		said := map[string]bool{}
+		for _, f := range topology.Compare(before, after) {
+			if strings.Contains(f.Message, "nobody serves it") {
+				said[f.ID.String()] = true
+			}
+		}
+		m, n := topology.New(before), topology.New(after)
+		want := map[string]bool{}
+		for _, e := range m.Entries() {
+			for _, x := range n.Entries() {
+				if e.ID() == x.ID() && e.Kind != "virtualRouter" && m.Served(e) && !n.Served(x) {
+					want[strings.Replace(e.Kind, "hostname", "dnsRecord", 1)+"/"+e.Name] = true
+				}
+			}
+		}
+		if !maps.Equal(said, want) {
+			t.Fatalf("seed %d: says %v, and is %v", seed, said, want)
+		}
+		lost += len(want)
+	}
+	if lost < 50 {
+		t.Errorf("only %d entries were lost", lost)
 	}
 }

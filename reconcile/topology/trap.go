@@ -9,7 +9,7 @@ import (
 // Trap is something that looks like redundancy, or like affinity, and is none.
 type Trap struct {
 	// Rule is "replica-affinity", "hidden-clients", "unwatched-pool",
-	// "one-tunnel" or "dns-of-many".
+	// "one-tunnel", "dns-of-many", "half-a-peer" or "split-group".
 	Rule string `json:"rule"`
 	// Subject is the entry or component that it is about.
 	Subject string `json:"subject"`
@@ -30,6 +30,9 @@ func (m *Model) traps() []Trap {
 			found[Trap{rule, subject, fmt.Sprintf(format, args...)}] = true
 		})
 	}
+	m.groupTraps(func(rule, subject, format string, args ...any) {
+		found[Trap{rule, subject, fmt.Sprintf(format, args...)}] = true
+	})
 	traps := make([]Trap, 0, len(found))
 	for t := range found {
 		traps = append(traps, t)
@@ -76,6 +79,24 @@ func (m *Model) balancerTraps(e *Entry, add func(rule, subject, format string, a
 			add("unwatched-pool", e.ID(), "pool %s has no monitor: it counts as healthy when it is dead, so that neither the pools after it nor the fallback are ever used", p.name)
 		} else if !e.ordered {
 			add("unwatched-pool", e.ID(), "pool %s has no monitor: it gets its share of requests when it is dead", p.name)
+		}
+	}
+}
+
+// groupTraps are about sync groups, which take peers that group the same
+// Virtual Routers, and prefer the same host for all of them.
+func (m *Model) groupTraps(add func(rule, subject, format string, args ...any)) {
+	for _, name := range sortedKeys(m.spec.SyncGroups) {
+		routers := m.spec.SyncGroups[name].Members
+		for _, r := range routers[1:] {
+			first, other := m.spec.VirtualRouters[routers[0]], m.spec.VirtualRouters[r]
+			if a, b := sortedKeys(first.Members), sortedKeys(other.Members); !slices.Equal(a, b) {
+				add("half-a-peer", "syncGroup/"+name, "%s has the members %s and %s has %s: while a host holds one of them only, the other may stay without an Active router", routers[0], strings.Join(a, ", "), r, strings.Join(b, ", "))
+				continue
+			}
+			if a, b := m.routers[routers[0]].members, m.routers[r].members; len(a) > 0 && len(b) > 0 && a[0].host != b[0].host {
+				add("split-group", "syncGroup/"+name, "%s prefers %s and %s prefers %s: a group is Active on one host or on none, so neither takes over from the other", routers[0], a[0].host, r, b[0].host)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/hactl/hactl/schema"
@@ -48,7 +49,13 @@ func (w walker) router(name string) bool {
 		return false
 	}
 	for host, m := range w.s.VirtualRouters[name].Members {
-		if !m.Maintenance && w.host(host) {
+		held := m.Maintenance
+		for _, g := range w.s.SyncGroups {
+			for _, other := range g.Members {
+				held = held || slices.Contains(g.Members, name) && w.s.VirtualRouters[other].Members[host].Maintenance
+			}
+		}
+		if !held && w.host(host) {
 			return true
 		}
 	}
@@ -145,6 +152,9 @@ func (w walker) balanced(l schema.Balancing, list []string, hostname string) boo
 	}
 	picked := false
 	for _, name := range list {
+		if weight, ok := l.RandomSteering.PoolWeights[name]; ok && weight == 0 {
+			continue
+		}
 		p, ours := w.s.Pools[name]
 		if !ours {
 			if !w.dead["pool/"+name] {
@@ -185,6 +195,10 @@ func (w walker) balanced(l schema.Balancing, list []string, hostname string) boo
 // served answers for an entry as the model names it.
 func (w walker) served(kind, name, scope string) bool {
 	balanced := func(l schema.Balancing, hostname string) bool {
+		if rest, ok := strings.CutPrefix(scope, "rule one"); ok {
+			scope = strings.TrimPrefix(rest, ", ")
+			l.DefaultPools = l.Rules[0].Overrides.DefaultPools
+		}
 		what, key, _ := strings.Cut(scope, " ")
 		switch what {
 		case "region":
@@ -283,6 +297,9 @@ func randomSpec(r *rand.Rand) *schema.Spec {
 		}
 		s.VirtualRouters[fmt.Sprint("v", i)] = v
 	}
+	if len(s.VirtualRouters) == 2 && maybe(0.3) {
+		s.SyncGroups = map[string]schema.SyncGroup{"g": {Members: []string{"v0", "v1"}}}
+	}
 	target := func() string {
 		switch r.IntN(4) {
 		case 0:
@@ -328,6 +345,8 @@ func randomSpec(r *rand.Rand) *schema.Spec {
 			switch k := r.IntN(4); {
 			case k == 0 && len(s.VirtualRouters) > 0:
 				o.VirtualRouter = fmt.Sprint("v", r.IntN(len(s.VirtualRouters)))
+			case k == 1 && maybe(0.2):
+				o.Tunnel = "id:fedcba9876543210fedcba9876543210"
 			case k == 1 && len(s.Tunnels) > 0:
 				o.Tunnel = fmt.Sprint("t", r.IntN(len(s.Tunnels)))
 				if maybe(0.4) {
@@ -355,8 +374,12 @@ func randomSpec(r *rand.Rand) *schema.Spec {
 	}
 	balancing := func() schema.Balancing {
 		l := schema.Balancing{Enabled: maybe(0.95), DefaultPools: list(), FallbackPool: list()[0], RandomSteering: schema.RandomSteering{DefaultWeight: 1}}
+		if maybe(0.2) {
+			l.Rules = []schema.Rule{{Name: "one", Disabled: maybe(0.3), Overrides: &schema.Overrides{DefaultPools: list()}}}
+		}
 		if maybe(0.3) {
 			l.SteeringPolicy = "random"
+			l.RandomSteering.PoolWeights = map[string]float64{pools[0]: 0}
 		} else if maybe(0.3) {
 			l.RegionPools = map[string][]string{"WEU": list(), "EEU": list()}
 			l.CountryPools = map[string][]string{"JP": list()}
