@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -166,7 +167,7 @@ func TestTheShortestRepairIsNamed(t *testing.T) {
 	}
 }
 
-// TestLooksLikeRedundancy: each is fine but for one thing.
+// TestTrapsAreNamed: each has one, but for the first.
 func TestTrapsAreNamed(t *testing.T) {
 	const pools = `
 tunnels: home: {connectors: ["lb01", "lb02"], ingress: [{hostname: "www.example.com", service: "http://127.0.0.1"}]}
@@ -192,6 +193,9 @@ networks: lan: {}
 tunnels: home: routes: [{network: "lan", cidr: "192.168.0.0/24"}]
 pools: d: {monitor: "web", origins: o: {virtualRouter: "v", network: "lan"}}
 privateLoadBalancers: p: {defaultPools: ["d"], fallbackPool: "d"}`, "hidden-clients origin/d/o"},
+		{groups + `virtualRouters: v: members: lb02: {}`, "half-a-peer syncGroup/g"},
+		{groups + `virtualRouters: v: members: lb02: {}
+virtualRouters: w: members: lb02: priority: 150`, "split-group syncGroup/g"},
 	} {
 		var got []string
 		for _, trap := range topology.New(specOf(t, pools, c.more)).Spof(1).Traps {
@@ -200,6 +204,56 @@ privateLoadBalancers: p: {defaultPools: ["d"], fallbackPool: "d"}`, "hidden-clie
 		if strings.Join(got, ", ") != c.want {
 			t.Errorf("%s\n got %q\nwant %q", c.more, got, c.want)
 		}
+	}
+}
+
+const groups = `
+virtualRouters: v: {vrid: 1, interface: "eth0", addresses: ["192.168.0.40/24"], members: lb01: {priority: 120}}
+virtualRouters: w: {vrid: 2, interface: "eth0", addresses: ["192.168.0.50/24"], members: lb01: {}}
+syncGroups: g: members: ["v", "w"]
+`
+
+// TestALabelIsLeftOutWhereOneOfItsHostsWillDo: site x has a1 and b2, rack r has
+// both machines of the second pool.
+func TestALabelIsLeftOutWhereOneOfItsHostsWillDo(t *testing.T) {
+	m := topology.New(specOf(t, `
+stack: "home"
+hosts: {
+	a1: {address: "192.0.2.1", site: "x"}
+	b1: {address: "192.0.2.2", rack: "r"}
+	b2: {address: "192.0.2.3", rack: "r", site: "x"}
+}
+monitors: web: {}
+pools: a: {monitor: "web", origins: o: address: "192.0.2.1"}
+pools: b: {monitor: "web", origins: {o: address: "192.0.2.2", p: address: "192.0.2.3"}}
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a", "b"], fallbackPool: "b"}
+`))
+	want := []string{"loadBalancer/www.example.com: host/a1 rack/r; host/b1 site/x"}
+	if got := verdict(m); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestTheGraphSaysWhatIsOut(t *testing.T) {
+	g := topology.New(specOf(t, site, `
+hosts: lb02: maintenance: true
+pools: osaka: {enabled: false, origins: {x: {address: "198.51.100.10", weight: 0}, y: {address: "198.51.100.11", enabled: false}}}
+loadBalancers: "off.example.com": {zone: "example.com", enabled: false, defaultPools: ["tokyo"], fallbackPool: "tokyo"}
+`)).Graph()
+	got := map[string]string{}
+	for _, n := range g.Nodes {
+		if n.Out != "" {
+			got[n.ID] = n.Out
+		}
+		if entry := strings.HasPrefix(n.ID, "loadBalancer/") || strings.HasPrefix(n.ID, "virtualRouter/"); n.Entry != entry {
+			t.Errorf("%s: entry %t", n.ID, n.Entry)
+		}
+	}
+	want := map[string]string{
+		"host/lb02": "maintenance", "pool/osaka": "disabled", "origin/osaka/x": "weight 0", "origin/osaka/y": "disabled", "loadBalancer/off.example.com": "disabled",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -310,7 +310,7 @@ func (c *comparison) moves(e *Entry, was, is Serving) {
 	switch {
 	case e.balanced && is.Fallback && !was.Fallback:
 		c.tell(id, e.Scope, "is left with its fallback pool, %s", strings.Join(is.Pools, ", "))
-	case !slices.Equal(was.Pools, is.Pools) && len(was.Pools)+len(is.Pools) > 0:
+	case !slices.Equal(was.Pools, is.Pools) && len(was.Pools) > 0 && len(is.Pools) > 0:
 		gone, come := without(was.Pools, is.Pools), without(is.Pools, was.Pools)
 		switch {
 		case len(gone) == 0 && len(come) == 0: // In another order.

@@ -110,6 +110,9 @@ pools: tokyo: origins: b: enabled: false`, []string{
 		}},
 		{"another order", "", `"tokyo", "osaka"] => "osaka", "tokyo"]`, []string{"loadBalancer/www.example.com goes to pool osaka in place of tokyo"}},
 		{"one more", "", `pools: tokyo: origins: d: address: "198.51.100.10"`, []string{"loadBalancer/www.example.com is answered by address/198.51.100.10 as well"}},
+		{"a record's type", `dnsRecords: r: {zone: "example.com", name: "r", type: "A", content: "198.51.100.7"}`, `dnsRecords: s: {zone: "example.com", name: "r", type: "CNAME", content: "www.example.com"}`, []string{
+			"dnsRecord/r.example.com is answered by address/198.51.100.8 as well", "dnsRecord/r.example.com no longer has a single point of failure",
+		}},
 		{"a tunnel", `tunnels: legacy: {}`, "", []string{
 			"tunnel/legacy has 2 live connections, which it ends",
 			"dnsRecord/old.example.com is taken away: nothing answers there any more",
