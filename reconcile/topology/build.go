@@ -208,10 +208,10 @@ func (b *builder) router(name string) *router {
 
 // held tells whether another router of its sync group is in maintenance on a
 // host, which keeps this one from being Active there too.
-func (b *builder) held(name, host string) bool {
-	for _, g := range b.spec.SyncGroups {
+func (m *Model) held(name, host string) bool {
+	for _, g := range m.spec.SyncGroups {
 		for _, other := range g.Members {
-			if slices.Contains(g.Members, name) && b.spec.VirtualRouters[other].Members[host].Maintenance {
+			if slices.Contains(g.Members, name) && m.spec.VirtualRouters[other].Members[host].Maintenance {
 				return true
 			}
 		}
@@ -324,8 +324,13 @@ func (b *builder) origin(p *pool, name string, o schema.Origin, hostname string)
 	if _, known := b.function[c]; !known || b.function[c] == leaf {
 		b.function[c] = g
 	}
-	if originOut(o) == "" {
+	switch originOut(o) {
+	case "":
 		p.origins = append(p.origins, origin{name, g, e})
+	case "disabled":
+		if o.Weight > 0 {
+			p.off = append(p.off, origin{name, g, e})
+		}
 	}
 }
 
@@ -364,10 +369,10 @@ func (b *builder) routed(network, address string) (string, bool) {
 // disabled.
 func (b *builder) pool(name, hostname string) *pool {
 	spec, ours := b.spec.Pools[name]
-	key, host := name, ""
+	key, host, byHost := name, "", false
 	for _, o := range spec.Origins {
 		if o.Tunnel != "" && len(o.Header.Host) == 0 {
-			key, host = name+" "+hostname, hostname
+			key, host, byHost = name+" "+hostname, hostname, true
 		}
 	}
 	if p, ok := b.poolsBy[key]; ok {
@@ -388,7 +393,7 @@ func (b *builder) pool(name, hostname string) *pool {
 		b.poolsBy[key] = p
 		return p
 	}
-	p := &pool{name: name, host: host, monitored: spec.Monitor != "" || spec.MonitorGroup != "", need: max(spec.MinimumOrigins, 1)}
+	p := &pool{name: name, host: host, byHost: byHost, monitored: spec.Monitor != "" || spec.MonitorGroup != "", need: max(spec.MinimumOrigins, 1)}
 	if watch := cmp.Or(spec.Monitor, spec.MonitorGroup); watch != "" {
 		b.edge(b.node(Node{Kind: "monitor", Name: watch, Detail: b.spec.Monitors[watch].Type}), id, "watches", "")
 	}
@@ -405,7 +410,7 @@ func (b *builder) pool(name, hostname string) *pool {
 		b.function[c] = p.answers
 	}
 	if !spec.Enabled {
-		p.origins = nil
+		p.disabled, p.spare, p.origins = true, p.origins, nil
 		p.healthy, p.answers = b.circuit.never(), b.circuit.never()
 	}
 	b.poolsBy[key] = p

@@ -60,11 +60,19 @@ func (b *builder) balancerEntries() {
 		b.balancing("privateLoadBalancer", name, "", b.spec.PrivateLoadBalancers[name].Balancing)
 	}
 	for _, name := range sortedKeys(b.spec.Pools) { // Those that no balancer uses are spare.
-		if _, built := b.index[Component{KindPool, name}]; !built {
-			b.pool(name, "")
+		if _, built := b.index[Component{KindPool, name}]; !built && b.pool(name, "").byHost {
+			for i, hostname := range sortedKeys(b.spec.LoadBalancers) {
+				if i < mostHostnames {
+					b.pool(name, hostname)
+				}
+			}
 		}
 	}
 }
+
+// mostHostnames bounds for how many balancers a spare pool is looked at whose
+// origins need to know the hostname.
+const mostHostnames = 50
 
 // balancing makes an entry for each list of pools that requests may meet.
 func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
@@ -158,13 +166,14 @@ func (b *builder) poolEdges(e *Entry, prefix string) {
 func (b *builder) list(kind, name, hostname, policy string, names []string, l schema.Balancing) *Entry {
 	e := b.enter(&Entry{
 		Kind: kind, Name: name, HighAvailability: l.HighAvailability, balanced: true,
+		weigh: func(pool string) float64 { return weightOf(l.RandomSteering, pool, policy) }, last: l.FallbackPool,
 		ordered: policy == "off" || policy == "geo", affinity: l.SessionAffinity != "" && l.SessionAffinity != "none", listed: names,
 	})
 	watched := true
 	var gates []int32
 	for _, n := range names {
 		p := b.pool(n, hostname)
-		if !b.usable(p) || slices.Contains(e.pools, p) || !e.ordered && weightOf(l.RandomSteering, n, policy) == 0 {
+		if !b.usable(p) || slices.Contains(e.pools, p) || !e.ordered && e.weigh(n) == 0 {
 			continue
 		}
 		e.pools = append(e.pools, p)

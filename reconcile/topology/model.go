@@ -20,6 +20,7 @@ type Model struct {
 	function   map[Component]int32 // the gate that says whether it serves
 	entries    []*Entry
 	pools      []*pool
+	poolBy     map[poolKey]*pool
 	routers    map[string]*router
 	graph      *Graph
 	hosts      map[string]map[string]string // labels by host
@@ -53,6 +54,8 @@ type Entry struct {
 	affinity  bool
 	dnsTTL    schema.Duration // clients keep a DNS answer that long; 0 when proxied
 	listed    []string        // the names of its pools, usable or not
+	last      string          // the name of its fallback pool
+	weigh     func(pool string) float64
 	regionKey string
 }
 
@@ -69,11 +72,15 @@ func (e *Entry) ID() string {
 type pool struct {
 	name             string
 	host             string // whose requests these are, where that matters
+	disabled         bool
+	byHost           bool // it depends on the hostname
 	foreign          bool
 	monitored        bool
 	need             int
 	healthy, answers int32
 	origins          []origin
+	// off are the origins that are disabled, spare those of a disabled pool.
+	off, spare []origin
 }
 
 type origin struct {
@@ -137,6 +144,10 @@ func (b *builder) invert() {
 		for _, host := range t.Connectors {
 			b.connects[host] = true
 		}
+	}
+	b.poolBy = make(map[poolKey]*pool, len(b.Model.pools))
+	for _, p := range b.Model.pools {
+		b.poolBy[poolKey{p.name, p.host}] = p
 	}
 	b.members, b.byFunction = map[Component][]string{}, map[int32][]Component{}
 	for c, g := range b.function {

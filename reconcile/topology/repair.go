@@ -65,9 +65,9 @@ func (f *finder) lostSeats(e *Entry) []seats {
 	return lost
 }
 
-// seat is a host in service for one of those, "" where none fits: the one that
+// seat is a host in service for all of those, "" where none fits: the one that
 // shares the fewest labels with what has failed.
-func (f *finder) seat(failed []Component, x seats) string {
+func (f *finder) seat(failed []Component, all ...seats) string {
 	if f.hosts == nil {
 		f.hosts = f.m.candidates()
 	}
@@ -83,11 +83,22 @@ func (f *finder) seat(failed []Component, x seats) string {
 			}
 		}
 	}
-	labels := map[int32]bool{}
-	for _, host := range x.hosts {
-		for label, value := range f.m.hosts[host] {
-			labels[f.m.index[Component{label, value}]] = true
+	labels := make([]map[int32]bool, len(all))
+	for i, x := range all {
+		labels[i] = map[int32]bool{}
+		for _, host := range x.hosts {
+			for label, value := range f.m.hosts[host] {
+				labels[i][f.m.index[Component{label, value}]] = true
+			}
 		}
+	}
+	fits := func(h *candidate) bool {
+		for i, x := range all {
+			if slices.Contains(x.hosts, h.name) || !x.fits(f.m, h, labels[i]) {
+				return false
+			}
+		}
+		return true
 	}
 	best, least := "", 0
 	for i := range f.hosts {
@@ -98,7 +109,7 @@ func (f *finder) seat(failed []Component, x seats) string {
 				shared++
 			}
 		}
-		if best != "" && shared >= least || !x.fits(h, labels) || slices.Contains(x.hosts, h.name) || !f.s.up(h.gate) {
+		if best != "" && shared >= least || !fits(h) || !f.s.up(h.gate) {
 			continue
 		}
 		best, least = h.name, shared
@@ -134,9 +145,9 @@ func (m *Model) candidates() []candidate {
 // fits tells whether a host may have a seat: a member of a Virtual Router is in
 // one of its subnets; a host that runs another tunnel's connector is that
 // tunnel's, unless it has a label in common with the hosts of this one.
-func (x seats) fits(h *candidate, labels map[int32]bool) bool {
+func (x seats) fits(m *Model, h *candidate, labels map[int32]bool) bool {
 	if x.of.Kind == KindVirtualRouter {
-		return slices.ContainsFunc(x.subnets, func(p netip.Prefix) bool { return p.Contains(h.address) })
+		return !m.held(x.of.Name, h.name) && slices.ContainsFunc(x.subnets, func(p netip.Prefix) bool { return p.Contains(h.address) })
 	}
 	return !h.connects || slices.ContainsFunc(h.labels, func(l int32) bool { return labels[l] })
 }
@@ -162,72 +173,134 @@ func (f *finder) proposeHost(e *Entry, lost []seats, failed []Component) string 
 		}
 	}
 	var parts []string
-	host := f.seat(failed, lost[0])
+	host := f.seat(failed, lost...)
 	for _, x := range lost {
-		if slices.Contains(x.hosts, host) {
-			host = ""
-		}
 		parts = append(parts, fmt.Sprintf("a %s to %s", x.role, x))
 	}
 	return fmt.Sprintf("add on %s %s", cmp.Or(host, "another host"), strings.Join(parts, " and "))
 }
 
+// proposePools looks for the smallest change to a balancer or its pools.
 func (f *finder) proposePools(e *Entry) string {
-	used := slices.Clip(e.pools)
-	if e.fallback != nil {
-		used = append(used, e.fallback)
-	}
-	for _, p := range used { // Origins answer, and are too few.
-		if f.s.up(p.answers) && !f.s.up(p.healthy) && p.need > 1 && f.m.poolWouldDo(e, p) {
-			return fmt.Sprintf("lower minimumOrigins of pool %s, of which fewer than %d answer", p.name, p.need)
+	mine := slices.Compact(append(slices.Clone(e.listed), e.last))
+	for _, name := range mine { // Origins answer, and are too few.
+		if p := f.m.poolOf(e, name); p != nil && p.need > 1 && f.serves(e, e.listed, tweak{lower: name}) {
+			return fmt.Sprintf("lower minimumOrigins of pool %s, of which fewer than %d answer", name, p.need)
 		}
 	}
-	for _, p := range used { // An unwatched pool hides those behind it.
-		if !p.monitored && e.ordered && !f.s.up(p.answers) && f.m.healthyAmong(f.s, e.listed) {
-			return fmt.Sprintf("give pool %s a monitor: without one nothing notices that it is dead", p.name)
+	for _, name := range mine { // An unwatched pool hides those behind it.
+		if p := f.m.poolOf(e, name); p != nil && !p.monitored && f.serves(e, e.listed, tweak{watch: name}) {
+			return fmt.Sprintf("give pool %s a monitor: without one nothing notices that it is dead", name)
 		}
 	}
 	field := e.listField()
 	for _, p := range f.m.pools {
-		if slices.Contains(e.listed, p.name) || slices.Contains(used, p) || !f.s.up(p.healthy) || p.host != "" && p.host != e.Name {
-			continue
+		if !slices.Contains(e.listed, p.name) && f.m.poolOf(e, p.name) == p && f.s.up(p.serving()) && f.serves(e, append(slices.Clip(e.listed), p.name), tweak{}) {
+			return fmt.Sprintf("pool %s is not in %s: add it", p.name, field)
 		}
-		return fmt.Sprintf("pool %s is not in %s: add it", p.name, field)
 	}
-	for _, name := range slices.Concat(e.listed, sortedKeys(f.m.spec.Pools)) {
-		spec, ours := f.m.spec.Pools[name]
-		if !ours {
+	for _, name := range mine {
+		p := f.m.poolOf(e, name)
+		if p == nil {
 			continue
 		}
-		if !spec.Enabled && f.anyOrigin(name) {
-			if !slices.Contains(e.listed, name) {
-				return fmt.Sprintf("enable pool %s and add it to %s", name, field)
-			}
+		if p.disabled && f.serves(e, e.listed, tweak{enable: name}) {
 			return fmt.Sprintf("enable pool %s", name)
 		}
-		for _, o := range sortedKeys(spec.Origins) {
-			if slices.Contains(e.listed, name) && originOut(spec.Origins[o]) == "disabled" && f.s.up(f.m.function[Component{KindOrigin, name + "/" + o}]) {
-				return fmt.Sprintf("enable origin %s of pool %s", o, name)
+		for _, o := range p.off {
+			if f.serves(e, e.listed, tweak{origin: &o, of: name}) {
+				return fmt.Sprintf("enable origin %s of pool %s", o.name, name)
 			}
+		}
+	}
+	for _, p := range f.m.pools {
+		if p.disabled && f.m.poolOf(e, p.name) == p && f.serves(e, append(slices.Clip(e.listed), p.name), tweak{enable: p.name}) {
+			return fmt.Sprintf("enable pool %s and add it to %s", p.name, field)
 		}
 	}
 	return ""
 }
 
-func (f *finder) anyOrigin(pool string) bool {
-	for o, spec := range f.m.spec.Pools[pool].Origins {
-		if originOut(spec) == "" && f.s.up(f.m.function[Component{KindOrigin, pool + "/" + o}]) {
-			return true
-		}
+// poolOf is a pool as the entry's requests meet it; nil where it is not the
+// specification's, or nobody has looked at it for that hostname.
+func (m *Model) poolOf(e *Entry, name string) *pool {
+	if p, ok := m.poolBy[poolKey{name, ""}]; ok && !p.byHost || e.Kind != "loadBalancer" {
+		return p
 	}
-	return false
+	return m.poolBy[poolKey{name, e.Name}]
 }
 
-// poolWouldDo tells whether the entry would use the pool, were it healthy.
-func (m *Model) poolWouldDo(e *Entry, p *pool) bool { return slices.Contains(e.pools, p) }
+type poolKey struct{ name, host string }
 
-func (m *Model) healthyAmong(s *state, names []string) bool {
-	return slices.ContainsFunc(m.pools, func(p *pool) bool { return slices.Contains(names, p.name) && s.up(p.healthy) })
+// tweak is one change to one pool.
+type tweak struct {
+	lower, watch, enable string
+	origin               *origin
+	of                   string
+}
+
+// serves plays the balancer with another list and one change, as list has it
+// in gates.
+func (f *finder) serves(e *Entry, names []string, t tweak) bool {
+	watched := true
+	for _, name := range names {
+		p := f.m.poolOf(e, name)
+		if p == nil {
+			if leaf, ok := f.m.index[Component{KindPool, name}]; ok && f.m.foreignPool(name) && f.s.up(leaf) {
+				return true
+			}
+			continue
+		}
+		usable, healthy, answers := f.pool(p, t)
+		if !usable || !e.ordered && e.weigh(name) == 0 {
+			continue
+		}
+		if p.monitored || t.watch == name {
+			if healthy {
+				return true
+			}
+			continue
+		}
+		if answers {
+			return true
+		}
+		watched = false
+		if e.ordered {
+			break
+		}
+	}
+	if !watched {
+		return false
+	}
+	if p := f.m.poolOf(e, e.last); p != nil {
+		usable, _, answers := f.pool(p, t)
+		return usable && answers
+	}
+	return f.m.foreignPool(e.last) && f.s.up(f.m.index[Component{KindPool, e.last}])
+}
+
+func (m *Model) foreignPool(name string) bool { _, ours := m.spec.Pools[name]; return !ours }
+
+func (f *finder) pool(p *pool, t tweak) (usable, healthy, answers bool) {
+	origins := p.origins
+	if t.enable == p.name {
+		origins = append(slices.Clip(origins), p.spare...)
+	}
+	if t.of == p.name && !p.disabled {
+		origins = append(slices.Clip(origins), *t.origin)
+	}
+	n := 0
+	for _, o := range origins {
+		if f.s.up(o.gate) {
+			n++
+		}
+	}
+	need := p.need
+	if t.lower == p.name {
+		need = 1
+	}
+	up := f.s.up(f.m.index[Component{KindPool, p.name}])
+	return len(origins) > 0, up && n >= need, up && n > 0
 }
 
 // listField is the list of pools that the entry comes from.
