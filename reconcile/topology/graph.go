@@ -41,8 +41,9 @@ type Edge struct {
 	Label string `json:"label,omitempty"`
 }
 
-// Graph returns the path graph. It is the model's: do not change it.
-func (m *Model) Graph() *Graph { return m.graph }
+// Graph returns the path graph, which is the caller's. Only this draws it: what
+// fails is found without.
+func (m *Model) Graph() *Graph { _, g := build(m.spec, true); return g }
 
 func (b *builder) node(n Node) string {
 	if n.ID == "" {

@@ -184,7 +184,7 @@ const losesService = "loses its last"
 // Compare says what traffic notices of a change from one specification to
 // another, sorted by object.
 func Compare(before, after *schema.Spec) []reconcile.Finding {
-	c := comparison{before: build(before, true), after: build(after, true), told: map[reconcile.Finding][]string{}, scopes: map[schema.ID]int{}}
+	c := comparison{before: New(before), after: New(after), told: map[reconcile.Finding][]string{}, scopes: map[schema.ID]int{}}
 	c.routers()
 	c.entries()
 	c.sessions()

@@ -22,8 +22,8 @@ type Model struct {
 	pools      []*pool
 	poolBy     map[poolKey]*pool
 	routers    map[string]*router
-	graph      *Graph
 	hosts      map[string]map[string]string // labels by host
+	labels     map[string][]int32           // and their leaves
 	members    map[Component][]string       // hosts by label
 	connects   map[string]bool              // hosts with a connector
 	byFunction map[int32][]Component        // the inverse of function
@@ -117,11 +117,11 @@ type member struct {
 
 // New builds the model of a specification that is valid. References that lead
 // nowhere are components of their own.
-func New(s *schema.Spec) *Model { return build(s, false) }
+func New(s *schema.Spec) *Model { m, _ := build(s, false); return m }
 
-func build(s *schema.Spec, plain bool) *Model {
+func build(s *schema.Spec, drawn bool) (*Model, *Graph) {
 	b := newBuilder(s)
-	b.plain = plain
+	b.plain = !drawn
 	for _, name := range sortedKeys(s.Hosts) {
 		b.host(name)
 	}
@@ -134,8 +134,10 @@ func build(s *schema.Spec, plain bool) *Model {
 	b.routeEntries()
 	b.circuit.finish()
 	b.invert()
-	b.Model.graph = b.finishGraph()
-	return b.Model
+	if !drawn {
+		return b.Model, nil
+	}
+	return b.Model, b.finishGraph()
 }
 
 func (b *builder) invert() {
@@ -153,10 +155,12 @@ func (b *builder) invert() {
 	for c, g := range b.function {
 		b.byFunction[g] = append(b.byFunction[g], c)
 	}
+	b.labels = make(map[string][]int32, len(b.hosts))
 	for _, host := range sortedKeys(b.hosts) {
 		for label, value := range b.hosts[host] {
 			c := Component{label, value}
 			b.Model.members[c] = append(b.Model.members[c], host)
+			b.labels[host] = append(b.labels[host], b.index[c])
 		}
 	}
 	b.components = slices.SortedFunc(maps.Keys(b.index), Component.Compare)

@@ -78,8 +78,8 @@ func (f *finder) seat(failed []Component, all ...seats) string {
 			_, host, _ = strings.Cut(c.Name, "@")
 		}
 		if c.Kind == KindConnector || c.Kind == KindHost {
-			for label, value := range f.m.hosts[host] {
-				lost[f.m.index[Component{label, value}]] = true
+			for _, label := range f.m.labels[host] {
+				lost[label] = true
 			}
 		}
 	}
@@ -87,8 +87,8 @@ func (f *finder) seat(failed []Component, all ...seats) string {
 	for i, x := range all {
 		labels[i] = map[int32]bool{}
 		for _, host := range x.hosts {
-			for label, value := range f.m.hosts[host] {
-				labels[i][f.m.index[Component{label, value}]] = true
+			for _, label := range f.m.labels[host] {
+				labels[i][label] = true
 			}
 		}
 	}
@@ -132,11 +132,8 @@ type candidate struct {
 func (m *Model) candidates() []candidate {
 	list := make([]candidate, 0, len(m.spec.Hosts))
 	for _, name := range sortedKeys(m.spec.Hosts) {
-		c := candidate{name: name, gate: m.function[Component{KindHost, name}], connects: m.connects[name]}
+		c := candidate{name: name, gate: m.function[Component{KindHost, name}], connects: m.connects[name], labels: m.labels[name]}
 		c.address, _ = netip.ParseAddr(m.spec.Hosts[name].Address)
-		for label, value := range m.hosts[name] {
-			c.labels = append(c.labels, m.index[Component{label, value}])
-		}
 		list = append(list, c)
 	}
 	return list
