@@ -210,6 +210,7 @@ func (c *checker) hosts() {
 	addresses := seen{}
 	for _, name := range sortedKeys(c.spec.Hosts) {
 		path := Join("hosts", name) + ".address"
+		c.labels(Join("hosts", name), c.spec.Hosts[name])
 		a, err := netip.ParseAddr(c.spec.Hosts[name].Address)
 		if err != nil {
 			c.errorf(path, "%q is no IP address", c.spec.Hosts[name].Address)
@@ -223,6 +224,23 @@ func (c *checker) hosts() {
 			if u, err := url.Parse(agent); err == nil && u.Scheme == "http" && !a.IsLoopback() {
 				c.errorf(Join("hosts", name)+".agent", "over http anyone on the way could read the token: want https")
 			}
+		}
+	}
+}
+
+// taken are the names of what else can fail, as hactl whatif takes it.
+var taken = []string{"host", "connector", "tunnel", "pool", "origin", "virtualRouter", "address", "interface"}
+
+// labels reports labels that say two things, or that read as something else.
+func (c *checker) labels(path string, h Host) {
+	for _, short := range h.shortLabels() {
+		if long, ok := h.Labels[short.name]; ok && short.value != "" && long != short.value {
+			c.errorf(path+"."+short.name, "%q, and labels.%s says %q: once will do", short.value, short.name, long)
+		}
+	}
+	for _, name := range sortedKeys(h.Labels) {
+		if slices.Contains(taken, name) {
+			c.errorf(Join(path+".labels", name), "a label cannot be called that: %s/%s would be something else", name, h.Labels[name])
 		}
 	}
 }

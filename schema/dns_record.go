@@ -26,6 +26,8 @@ type DNSRecord struct {
 
 	PrivateRouting bool `json:"privateRouting"`
 	Protect        bool `json:"protect,omitempty"`
+	// HighAvailability is hactl's own; Spec.Objects leaves it out.
+	HighAvailability bool `json:"highAvailability,omitempty" diff:"-"`
 }
 
 // DNSSettings tunes how a record is answered.

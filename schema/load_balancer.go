@@ -37,6 +37,8 @@ type Balancing struct {
 	Networks                  []string                  `json:"networks,omitempty" diff:"set"`
 	Rules                     []Rule                    `json:"rules,omitempty"`
 	Protect                   bool                      `json:"protect,omitempty"`
+	// HighAvailability is hactl's own; Spec.Objects leaves it out.
+	HighAvailability bool `json:"highAvailability,omitempty" diff:"-"`
 }
 
 // RandomSteering weighs pools under random and least-* steering.

@@ -152,7 +152,7 @@ func (s *Spec) Objects() []Object {
 	table := newRoutingTable(routes)
 	for name, t := range s.Tunnels {
 		add(Tunnel{Name: name, TunnelSecret: t.TunnelSecret, Protect: t.Protect, ConfigSrc: "cloudflare"})
-		add(TunnelConfiguration{Tunnel: name, Ingress: t.rules(), OriginRequest: t.OriginRequest, Protect: t.Protect})
+		add(TunnelConfiguration{Tunnel: name, Ingress: withoutMarks(t.rules()), OriginRequest: t.OriginRequest, Protect: t.Protect})
 	}
 	for _, r := range s.tunnelRecords() {
 		add(r)
@@ -171,15 +171,18 @@ func (s *Spec) Objects() []Object {
 			l.Proxied = new(s.reachesTunnel(l.Balancing))
 		}
 		l.Balancing = l.WithDefaults()
+		l.HighAvailability = false
 		add(l)
 	}
 	for name, l := range s.PrivateLoadBalancers {
 		l.Name = name
 		l.Balancing = l.WithDefaults()
+		l.HighAvailability = false
 		add(l)
 	}
 	for name, r := range s.DNSRecords {
 		r.Key = name
+		r.HighAvailability = false
 		add(r.Canonical())
 	}
 	slices.SortFunc(objects, func(a, b Object) int { return a.ID().Compare(b.ID()) })
@@ -192,6 +195,15 @@ func (t TunnelSpec) rules() []IngressRule {
 		return t.Ingress
 	}
 	return append(slices.Clip(t.Ingress), IngressRule{Service: "http_status:404"})
+}
+
+// withoutMarks leaves out what is hactl's own of the rules.
+func withoutMarks(rules []IngressRule) []IngressRule {
+	rules = slices.Clone(rules)
+	for i := range rules {
+		rules[i].HighAvailability = false
+	}
+	return rules
 }
 
 // defaultNetwork is the specification's default virtual network, "" where it
@@ -218,6 +230,7 @@ func (s *Spec) routes() []Route {
 				r.CIDR = p.String()
 			}
 			r.Protect = r.Protect || s.Tunnels[name].Protect
+			r.HighAvailability = false
 			routes = append(routes, r)
 		}
 	}

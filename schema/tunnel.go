@@ -57,6 +57,8 @@ type IngressRule struct {
 	Service       string         `json:"service"`
 	Zone          string         `json:"zone,omitempty" diff:"-"`
 	OriginRequest *OriginRequest `json:"originRequest,omitempty"`
+	// HighAvailability is hactl's own; Spec.Objects leaves it out.
+	HighAvailability bool `json:"highAvailability,omitempty" diff:"-"`
 }
 
 // Key is the rule's hostname and path; "*" for the catch-all.
@@ -136,6 +138,8 @@ type Route struct {
 	Tunnel  string `json:"tunnel"`
 	Comment string `json:"comment,omitempty"`
 	Protect bool   `json:"protect,omitempty"`
+	// HighAvailability is hactl's own; Spec.Objects leaves it out.
+	HighAvailability bool `json:"highAvailability,omitempty" diff:"-"`
 }
 
 // ID is made of what is unique at Cloudflare: "route/lan/192.0.2.0/24", or

@@ -32,6 +32,8 @@ type VirtualRouter struct {
 	// ReleaseLimit of zero is the longest Active_Down_Interval a Backup can have.
 	ReleaseLimit    Duration `json:"releaseLimit,omitempty"`
 	ActivationDelay Duration `json:"activationDelay"`
+	// HighAvailability is hactl's own: no host is told.
+	HighAvailability bool `json:"highAvailability,omitempty" diff:"-"`
 }
 
 // RouterMember is a host's part in a Virtual Router. What is nil or empty is

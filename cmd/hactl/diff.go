@@ -36,6 +36,7 @@ Exit code: 0 nothing to do, 2 something to do, 1 error.`,
 			if err := f.others(cmd.Context(), round); err != nil {
 				return err
 			}
+			f.impact(round)
 			if out != "" {
 				b, err := round.Plan.Save()
 				if err == nil {

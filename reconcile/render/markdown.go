@@ -35,7 +35,10 @@ func Markdown(w io.Writer, p *reconcile.Plan) error {
 			fmt.Fprintf(&b, "- %s\n", line)
 		}
 	}
-	var conflicts, violations, notices []string
+	var impact, conflicts, violations, notices []string
+	for _, f := range p.Impact {
+		impact = append(impact, code(f.ID.String())+" "+prose(f.Message))
+	}
 	for _, f := range p.Conflicts {
 		conflicts = append(conflicts, code(f.ID.String())+" "+prose(f.Message))
 	}
@@ -49,6 +52,7 @@ func Markdown(w io.Writer, p *reconcile.Plan) error {
 	for _, f := range p.Notices {
 		notices = append(notices, code(f.ID.String())+" "+prose(f.Message))
 	}
+	list("What traffic notices", impact)
 	list("Conflicts: nothing is done about these", conflicts)
 	list("Refused by the guard rails", violations)
 	list("Notices", notices)

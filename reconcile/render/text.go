@@ -82,6 +82,7 @@ func Text(w io.Writer, p *reconcile.Plan, style Style) error {
 			b.WriteString("\n")
 		}
 	}
+	findings(&b, "What traffic notices", yellow, p.Impact, style)
 	findings(&b, "Conflicts: nothing is done about these", red, p.Conflicts, style)
 	if len(p.Violations) > 0 {
 		b.WriteString(style.paint(bold, "Refused by the guard rails") + "\n")

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hactl/hactl/reconcile/render"
+	"github.com/hactl/hactl/reconcile/topology"
+)
+
+func newWhatIf() *cobra.Command {
+	f := &specFlags{}
+	var down []string
+	var region, output string
+	cmd := &cobra.Command{
+		Use:   "whatif --down COMPONENT...",
+		Short: "Play a failure on the specification",
+		Long: `whatif shows who serves each entry point before and after something fails, where
+virtual addresses go, and how long it takes until that is noticed, as far as the
+specification says. It asks neither Cloudflare nor a host, and breaks nothing.
+
+What can fail is host/NAME, connector/TUNNEL@HOST, tunnel/NAME, pool/NAME,
+origin/POOL/NAME, virtualRouter/NAME, address/ADDRESS (one outside the
+specification), and LABEL/VALUE, such as site/tokyo.`,
+		Example: `  hactl whatif --down host/lb01
+  hactl whatif --down site/tokyo --down pool/osaka --region EEU`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFormat(output); err != nil {
+				return err
+			}
+			if len(down) == 0 {
+				return errors.New("what fails? pass --down, such as --down host/lb01")
+			}
+			l, err := f.load(cmd.Context(), cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			m := topology.New(l.spec)
+			failed := make([]topology.Component, 0, len(down))
+			for _, name := range down {
+				c, err := m.Lookup(name)
+				if err != nil {
+					return fmt.Errorf("--down: %w", err)
+				}
+				failed = append(failed, c)
+			}
+			if regions := m.Regions(); region != "" && !slices.Contains(regions, region) {
+				if len(regions) == 0 {
+					return fmt.Errorf("--region %s: no load balancer has a geo map", region)
+				}
+				return fmt.Errorf("--region %s: no geo map names it; there are: %s", region, strings.Join(regions, ", "))
+			}
+			w, o := cmd.OutOrStdout(), m.WhatIf(failed, region)
+			switch output {
+			case "json":
+				return render.WhatIfJSON(w, o)
+			case "markdown":
+				return render.WhatIfMarkdown(w, o)
+			}
+			return render.WhatIf(w, o, style(cmd, w))
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringArrayVar(&down, "down", nil, "what fails, such as host/lb01, pool/osaka or site/tokyo (repeatable)")
+	cmd.Flags().StringVar(&region, "region", "", "only for requests from there: a region, country or data center of a geo map")
+	registerFormat(cmd, &output)
+	return cmd
+}

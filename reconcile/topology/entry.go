@@ -1,0 +1,359 @@
+package topology
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hactl/hactl/schema"
+)
+
+// elsewhere is the scope of what no geo map names.
+const elsewhere = "elsewhere"
+
+func (b *builder) enter(e *Entry) *Entry {
+	b.entries = append(b.entries, e)
+	return e
+}
+
+func (b *builder) routerEntries() {
+	for _, name := range sortedKeys(b.spec.VirtualRouters) {
+		r := b.router(name)
+		e := b.enter(&Entry{Kind: "virtualRouter", Name: name, HighAvailability: b.spec.VirtualRouters[name].HighAvailability})
+		e.ends, e.gate = []end{{router: name, gate: r.gate}}, r.gate
+		if len(r.members) == 0 {
+			e.why = "every member is in maintenance"
+		}
+		b.node(Node{Kind: KindVirtualRouter, Name: name, Entry: true})
+	}
+}
+
+func (b *builder) routeEntries() {
+	fallback := defaultNetwork(b.spec)
+	for _, tunnel := range sortedKeys(b.spec.Tunnels) {
+		for _, r := range b.spec.Tunnels[tunnel].Routes {
+			p := r.Prefix()
+			if !p.IsValid() {
+				continue
+			}
+			r.Network, r.CIDR = cmp.Or(r.Network, fallback), p.String()
+			name := r.ID().Name
+			g := b.tunnel(tunnel)
+			e := b.enter(&Entry{Kind: "route", Name: name, HighAvailability: r.HighAvailability})
+			e.ends, e.gate = []end{{tunnel: tunnel, gate: g}}, g
+			id := b.node(Node{Kind: "route", Name: name, Entry: true})
+			b.edge(id, KindTunnel+"/"+tunnel, "route", "")
+			if r.Network != "" {
+				b.edge(id, b.node(Node{Kind: "network", Name: r.Network}), "on", "")
+			}
+		}
+	}
+	slices.SortStableFunc(b.entries, compareEntries)
+}
+
+func (b *builder) balancerEntries() {
+	for _, name := range sortedKeys(b.spec.LoadBalancers) {
+		b.balancing("loadBalancer", name, name, b.spec.LoadBalancers[name].Balancing)
+	}
+	for _, name := range sortedKeys(b.spec.PrivateLoadBalancers) {
+		b.balancing("privateLoadBalancer", name, "", b.spec.PrivateLoadBalancers[name].Balancing)
+	}
+	for _, name := range sortedKeys(b.spec.Pools) { // Those that no balancer uses are spare.
+		if _, built := b.index[Component{KindPool, name}]; !built && b.pool(name, "").byHost {
+			for i, hostname := range sortedKeys(b.spec.LoadBalancers) {
+				if i < mostHostnames {
+					b.pool(name, hostname)
+				}
+			}
+		}
+	}
+}
+
+// mostHostnames bounds for how many balancers a spare pool is looked at whose
+// origins need to know the hostname.
+const mostHostnames = 50
+
+// balancing makes an entry for each list of pools that requests may meet.
+func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
+	n := Node{Kind: kind, Name: name, Entry: true, Detail: l.WithDefaults().SteeringPolicy}
+	if !l.Enabled {
+		n.Out = "disabled"
+	}
+	b.node(n)
+	b.lists(kind, name, hostname, "", l)
+	for _, r := range l.Rules {
+		if o := r.Overrides; o != nil && !r.Disabled && l.Enabled {
+			if changed, ok := overridden(l, o); ok {
+				b.lists(kind, name, hostname, "rule "+r.Name, changed)
+			}
+		}
+	}
+}
+
+// overridden is the balancer as a rule makes it; not ok where the rule leaves
+// the pools alone.
+func overridden(l schema.Balancing, o *schema.Overrides) (schema.Balancing, bool) {
+	changes := false
+	list := func(to *[]string, from []string) {
+		if from != nil {
+			*to, changes = from, true
+		}
+	}
+	maps := func(to *map[string][]string, from map[string][]string) {
+		if from != nil {
+			*to, changes = from, true
+		}
+	}
+	list(&l.DefaultPools, o.DefaultPools)
+	maps(&l.RegionPools, o.RegionPools)
+	maps(&l.CountryPools, o.CountryPools)
+	maps(&l.PopPools, o.PopPools)
+	if o.Pools != nil { // They replace whatever the maps would give.
+		list(&l.DefaultPools, o.Pools)
+		l.RegionPools, l.CountryPools, l.PopPools = nil, nil, nil
+	}
+	if o.FallbackPool != "" {
+		l.FallbackPool, changes = o.FallbackPool, true
+	}
+	if o.SteeringPolicy != "" {
+		changes = changes || o.SteeringPolicy != l.SteeringPolicy
+		l.SteeringPolicy = o.SteeringPolicy
+	}
+	return l, changes
+}
+
+// lists makes the entries of one set of pools: one for each key of the geo
+// maps, in the order in which Cloudflare looks, and one for everywhere else.
+func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing) {
+	policy := l.WithDefaults().SteeringPolicy
+	join := func(scope string) string {
+		return strings.Join(slices.DeleteFunc([]string{rule, scope}, func(s string) bool { return s == "" }), ", ")
+	}
+	rest := ""
+	if policy == "geo" {
+		for _, m := range []struct {
+			what  string
+			pools map[string][]string
+		}{{"pop", l.PopPools}, {"country", l.CountryPools}, {"region", l.RegionPools}} {
+			for _, key := range sortedKeys(m.pools) {
+				e := b.list(kind, name, hostname, policy, m.pools[key], l)
+				e.Scope, e.regionKey, rest = join(m.what+" "+key), key, elsewhere
+				b.poolEdges(e, key+" ")
+			}
+		}
+	}
+	e := b.list(kind, name, hostname, policy, l.DefaultPools, l)
+	e.Scope = join(rest)
+	b.poolEdges(e, "")
+	if rule == "" && kind == "loadBalancer" {
+		b.balancers[name] = e.gate
+	}
+}
+
+func (b *builder) poolEdges(e *Entry, prefix string) {
+	from := e.Kind + "/" + e.Name
+	for i, p := range e.listed {
+		label := strings.TrimSpace(prefix)
+		if e.ordered {
+			label = fmt.Sprintf("%s%d", prefix, i+1)
+		}
+		b.edge(from, KindPool+"/"+p, "serves", label)
+	}
+}
+
+// list is the entry of one list of pools.
+func (b *builder) list(kind, name, hostname, policy string, names []string, l schema.Balancing) *Entry {
+	e := b.enter(&Entry{
+		Kind: kind, Name: name, HighAvailability: l.HighAvailability, balanced: true,
+		weigh: func(pool string) float64 { return weightOf(l.RandomSteering, pool, policy) }, last: l.FallbackPool,
+		ordered: policy == "off" || policy == "geo", affinity: l.SessionAffinity != "" && l.SessionAffinity != "none", listed: names,
+	})
+	watched := true
+	var gates []int32
+	for _, n := range names {
+		p := b.pool(n, hostname)
+		if !b.usable(p) || slices.Contains(e.pools, p) || !e.ordered && e.weigh(n) == 0 {
+			continue
+		}
+		e.pools = append(e.pools, p)
+		gates = append(gates, p.serving())
+		if !p.monitored {
+			watched = false
+			if e.ordered {
+				break
+			}
+		}
+	}
+	if f := b.pool(l.FallbackPool, hostname); watched && b.usable(f) {
+		e.fallback = f
+		gates = append(gates, f.answers)
+	}
+	b.edge(kind+"/"+name, KindPool+"/"+l.FallbackPool, "fallback", "")
+	if l.Proxied != nil && !*l.Proxied || l.Proxied == nil && !b.tunneled(e) {
+		e.dnsTTL = l.TTL
+	}
+	if kind == "privateLoadBalancer" {
+		e.dnsTTL = 0
+	}
+	if l.Enabled {
+		e.gate = b.circuit.any(gates...)
+	} else {
+		e.gate, e.why = b.circuit.never(), "it is disabled"
+	}
+	return e
+}
+
+// usable tells whether a pool can serve at all, were everything up.
+func (b *builder) usable(p *pool) bool {
+	return p.foreign || b.spec.Pools[p.name].Enabled && len(p.origins) > 0
+}
+
+// serving is when a balancer gives the pool requests that are answered: one
+// that nothing watches it gives them whatever minimumOrigins says.
+func (p *pool) serving() int32 {
+	if p.monitored {
+		return p.healthy
+	}
+	return p.answers
+}
+
+// weightOf is a pool's share; only these policies have weights.
+func weightOf(r schema.RandomSteering, pool, policy string) float64 {
+	if policy != "random" && policy != "least_outstanding_requests" && policy != "least_connections" {
+		return 1
+	}
+	if w, ok := r.PoolWeights[pool]; ok {
+		return w
+	}
+	return r.DefaultWeight
+}
+
+// tunneled tells whether a tunnel is an origin, so that Cloudflare proxies.
+func (b *builder) tunneled(e *Entry) bool {
+	for _, p := range append(slices.Clip(e.pools), e.fallback) {
+		if p == nil {
+			continue
+		}
+		for _, o := range b.spec.Pools[p.name].Origins {
+			if o.Tunnel != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// nameEntries are hostnames without a balancer: records, and ingress rules
+// that make some.
+func (b *builder) nameEntries() {
+	marked := map[string]bool{}
+	for _, key := range sortedKeys(b.spec.DNSRecords) {
+		r := b.spec.DNSRecords[key]
+		if r.AddressType() {
+			r = r.Canonical()
+			b.records[r.Name] = append(b.records[r.Name], r)
+			marked[r.Name] = marked[r.Name] || r.HighAvailability
+		}
+	}
+	for _, name := range sortedKeys(b.records) {
+		if _, balanced := b.spec.LoadBalancers[name]; balanced {
+			continue
+		}
+		b.named("dnsRecord", name, marked[name], b.resolve("dnsRecord/"+name, name))
+	}
+	served, entered := map[string]string{}, map[string]bool{}
+	for _, tunnel := range sortedKeys(b.spec.Tunnels) {
+		t := b.spec.Tunnels[tunnel]
+		for _, rule := range t.Ingress {
+			hostname := strings.ToLower(rule.Hostname)
+			if hostname == "" || hostname == "*" {
+				continue
+			}
+			if b.owned(hostname) {
+				if rule.HighAvailability {
+					b.mark(hostname)
+				}
+				continue
+			}
+			first, ok := served[hostname]
+			if !t.DNS || ok && first != tunnel {
+				continue
+			}
+			served[hostname] = tunnel
+			name := hostname + rule.Path
+			if entered[name] { // The first rule for them wins.
+				continue
+			}
+			entered[name] = true
+			b.edge("hostname/"+name, KindTunnel+"/"+tunnel, "serves", rule.Service)
+			b.named("hostname", name, rule.HighAvailability, []end{b.through(tunnel, hostname, rule.Path)})
+		}
+	}
+}
+
+func (b *builder) owned(hostname string) bool {
+	_, balanced := b.spec.LoadBalancers[hostname]
+	return balanced || len(b.records[hostname]) > 0
+}
+
+// mark passes a rule's highAvailability on to what owns its hostname.
+func (b *builder) mark(hostname string) {
+	for _, e := range b.entries {
+		if e.Name == hostname && (e.Kind == "loadBalancer" || e.Kind == "dnsRecord") {
+			e.HighAvailability = true
+		}
+	}
+}
+
+func (b *builder) named(kind, name string, highAvailability bool, ends []end) {
+	b.node(Node{Kind: kind, Name: name, Entry: true})
+	e := b.enter(&Entry{Kind: kind, Name: name, HighAvailability: highAvailability, ends: ends})
+	gates := make([]int32, 0, len(ends))
+	for _, end := range ends {
+		gates = append(gates, end.gate)
+		e.why = cmp.Or(e.why, end.why)
+	}
+	e.gate = b.circuit.any(gates...)
+}
+
+// resolve follows a name to where its records lead.
+func (b *builder) resolve(from, name string) []end {
+	if b.following[name] {
+		return nil // Records that go round in a circle lead nowhere.
+	}
+	b.following[name] = true
+	defer delete(b.following, name)
+	if g, ok := b.balancers[name]; ok {
+		b.edge(from, "loadBalancer/"+name, "serves", "")
+		return []end{{balancer: name, gate: g}}
+	}
+	var ends []end
+	for _, r := range b.records[name] {
+		at := from
+		if from != "dnsRecord/"+name {
+			b.edge(from, "dnsRecord/"+name, "serves", "")
+			at = "dnsRecord/" + name
+		}
+		switch {
+		case r.Tunnel != "":
+			b.edge(at, KindTunnel+"/"+r.Tunnel, "serves", "")
+			ends = append(ends, b.through(r.Tunnel, name, ""))
+		case r.Type == "CNAME":
+			ends = append(ends, b.resolve(at, r.Content)...)
+		default:
+			ends = append(ends, b.reach(at, r.Content, r.Type))
+		}
+	}
+	if len(b.records[name]) > 0 {
+		return ends
+	}
+	for _, tunnel := range sortedKeys(b.spec.Tunnels) {
+		t := b.spec.Tunnels[tunnel]
+		if t.DNS && slices.ContainsFunc(t.Ingress, func(r schema.IngressRule) bool { return strings.EqualFold(r.Hostname, name) }) {
+			b.edge(from, "hostname/"+name, "serves", "")
+			return []end{b.through(tunnel, name, "")}
+		}
+	}
+	return []end{b.reach(from, name, "CNAME")}
+}

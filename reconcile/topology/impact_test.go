@@ -1,0 +1,197 @@
+package topology_test
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/schema"
+)
+
+// planOf plans from one specification to another, as if every host's objects
+// were this one's.
+func planOf(before, after *schema.Spec) (*reconcile.Plan, reconcile.Live) {
+	objects := func(s *schema.Spec) []schema.Object {
+		list := s.Objects()
+		for _, host := range slices.Sorted(keys(s.Hosts)) {
+			list = append(list, s.HostObjects(host)...)
+		}
+		return list
+	}
+	var live reconcile.Live
+	for _, o := range objects(before) {
+		if t, ok := o.(schema.Tunnel); ok {
+			t.Connections = 2
+			o = t
+		}
+		live.Entries = append(live.Entries, reconcile.Entry{Object: o, Handle: reconcile.Handle("h-" + o.ID().String()), Owned: true})
+	}
+	d := reconcile.Desired{Stack: "home", Objects: map[schema.ID]schema.Object{}}
+	for _, o := range objects(after) {
+		d.Objects[o.ID()] = o
+	}
+	p := reconcile.Diff(d, live)
+	p.Violations = reconcile.Policy{Policy: schema.DefaultPolicy()}.Check(p, d, live)
+	return p, live
+}
+
+func keys[V any](m map[string]V) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+const shop = `
+stack: "home"
+hosts: {lb01: address: "192.168.0.41", lb02: address: "192.168.0.42"}
+virtualRouters: web: {vrid: 50, interface: "eth0", addresses: ["192.168.0.40/24"], members: {lb01: priority: 150, lb02: priority: 100}}
+tunnels: home: {connectors: ["lb01", "lb02"], ingress: [{hostname: "www.example.com", service: "https://192.168.0.40"}]}
+tunnels: [=~"legacy"]: ingress: [{hostname: "old.example.com", service: "http://192.168.0.40"}]
+monitors: web: type: "https"
+pools: tokyo: {monitor: "web", origins: {a: address: "198.51.100.7", b: address: "198.51.100.8"}}
+pools: osaka: {monitor: "web", origins: c: address: "198.51.100.9"}
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["tokyo", "osaka"], fallbackPool: "osaka", sessionAffinity: "cookie"}
+`
+
+// shopWith is the shop with more lines of CUE; "this => that" replaces.
+func shopWith(t *testing.T, more string) *schema.Spec {
+	base, lines := shop, ""
+	for line := range strings.Lines(more) {
+		if this, that, ok := strings.Cut(line, " => "); ok {
+			base = strings.ReplaceAll(base, this, that)
+		} else {
+			lines += line
+		}
+	}
+	return specOf(t, base, lines)
+}
+
+// TestImpactIsSaidInPlainWords: what is added to the shop, before or after.
+func TestImpactIsSaidInPlainWords(t *testing.T) {
+	for _, c := range []struct {
+		name, before, after string
+		want                []string
+	}{
+		{"nothing", "", "", nil},
+		{"a word", "", `pools: tokyo: description: "x"`, nil},
+		{"priority", "", `priority: 150 => priority: 50`, []string{"virtualRouter/web mastership moves lb01 -> lb02"}},
+		{"maintenance", "", `hosts: lb01: maintenance: true`, []string{
+			"virtualRouter/web gains a single point of failure: host/lb02", "virtualRouter/web mastership moves lb01 -> lb02",
+		}},
+		{"back from it", `hosts: lb01: maintenance: true`, "", []string{
+			"virtualRouter/web mastership moves lb02 -> lb01", "virtualRouter/web no longer has a single point of failure",
+		}},
+		{"back, not preempting", `hosts: lb01: maintenance: true
+virtualRouters: web: preempt: false`, `virtualRouters: web: preempt: false`, []string{"virtualRouter/web no longer has a single point of failure"}},
+		{"an origin", "", `pools: tokyo: origins: b: enabled: false`, []string{
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
+			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
+		}},
+		{"a pool", "", `pools: osaka: enabled: false
+pools: tokyo: origins: b: enabled: false`, []string{
+			"loadBalancer/www.example.com gains a single point of failure: address/198.51.100.7",
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
+			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
+			"loadBalancer/www.example.com sessions pinned to origin c of pool osaka are lost",
+		}},
+		{"all origins", "", `pools: [_]: enabled: false`, []string{
+			"loadBalancer/www.example.com loses its last enabled origin: nobody serves it (refused)",
+			"loadBalancer/www.example.com sessions pinned to origin a of pool tokyo are lost",
+			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
+			"loadBalancer/www.example.com sessions pinned to origin c of pool osaka are lost",
+		}},
+		{"another order", "", `"tokyo", "osaka"] => "osaka", "tokyo"]`, []string{"loadBalancer/www.example.com goes to pool osaka in place of tokyo"}},
+		{"one more", "", `pools: tokyo: origins: d: address: "198.51.100.10"`, []string{"loadBalancer/www.example.com is answered by address/198.51.100.10 as well"}},
+		{"a record's type", `dnsRecords: r: {zone: "example.com", name: "r", type: "A", content: "198.51.100.7"}`, `dnsRecords: s: {zone: "example.com", name: "r", type: "CNAME", content: "www.example.com"}`, []string{
+			"dnsRecord/r.example.com is answered by address/198.51.100.8 as well", "dnsRecord/r.example.com no longer has a single point of failure",
+		}},
+		{"a tunnel", `tunnels: legacy: {}`, "", []string{
+			"tunnel/legacy has 2 live connections, which it ends",
+			"dnsRecord/old.example.com is taken away: nothing answers there any more",
+		}},
+	} {
+		before, after := shopWith(t, c.before), shopWith(t, c.after)
+		p, live := planOf(before, after)
+		var got []string
+		for _, f := range topology.Impact(after, p, live) {
+			got = append(got, f.ID.String()+" "+f.Message)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, strings.Join(got, "\n     "), strings.Join(c.want, "\n     "))
+		}
+		// A plan alone says of the edge what it says with its specification.
+		edge := slices.DeleteFunc(topology.Impact(nil, p, live), func(f reconcile.Finding) bool { return f.ID.Kind == schema.KindVirtualRouter })
+		for _, f := range edge {
+			if !slices.Contains(c.want, f.ID.String()+" "+f.Message) {
+				t.Errorf("%s, by the plan alone: %s %s", c.name, f.ID, f.Message)
+			}
+		}
+	}
+}
+
+// TestImpactOfOtherHosts: what their agents will change comes as steps with
+// fields alone.
+func TestImpactOfOtherHosts(t *testing.T) {
+	after := shopWith(t, `priority: 150 => priority: 50`)
+	p := &reconcile.Plan{Hosts: []reconcile.HostPlan{{Host: "lb01", Steps: []reconcile.Step{{
+		ID: schema.OnHost(schema.KindVirtualRouter, "web", "lb01"), Action: reconcile.Update,
+		Fields: []reconcile.FieldChange{{Path: "priority", Before: 150.0, After: 50.0}},
+	}}}}}
+	got := topology.Impact(after, p, reconcile.Live{})
+	if len(got) != 1 || got[0].Message != "mastership moves lb01 -> lb02" {
+		t.Errorf("%v", got)
+	}
+}
+
+func BenchmarkImpact(b *testing.B) {
+	before, after := large(2000), large(2000)
+	pool := after.Pools["p7"]
+	pool.Enabled = false
+	after.Pools["p7"] = pool
+	p, live := planOf(before, after)
+	for b.Loop() {
+		topology.Impact(after, p, live)
+	}
+}
+
+// TestImpactIsTrue: of random changes it says just which entries are lost.
+func TestImpactIsTrue(t *testing.T) {
+	lost := 0
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		before, after := randomSpec(r), randomSpec(r)
+		if len(topology.Compare(before, before)) > 0 {
+			t.Fatalf("seed %d: nothing changes, and %v", seed, topology.Compare(before, before))
+		}
+		said := map[string]bool{}
+		for _, f := range topology.Compare(before, after) {
+			if strings.Contains(f.Message, "nobody serves it") {
+				said[f.ID.String()] = true
+			}
+		}
+		m, n := topology.New(before), topology.New(after)
+		want := map[string]bool{}
+		for _, e := range m.Entries() {
+			for _, x := range n.Entries() {
+				if e.ID() == x.ID() && e.Kind != "virtualRouter" && m.Served(e) && !n.Served(x) {
+					want[strings.Replace(e.Kind, "hostname", "dnsRecord", 1)+"/"+e.Name] = true
+				}
+			}
+		}
+		if !maps.Equal(said, want) {
+			t.Fatalf("seed %d: says %v, and is %v", seed, said, want)
+		}
+		lost += len(want)
+	}
+	if lost < 50 {
+		t.Errorf("only %d entries were lost", lost)
+	}
+}

@@ -1,0 +1,139 @@
+package topology_test
+
+import (
+	"maps"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/schema"
+)
+
+// repairs are the forms that name everything they need, and what each does to a
+// specification for the entry that it is proposed for.
+var repairs = []struct {
+	form *regexp.Regexp
+	make func(s *schema.Spec, e *topology.Entry, x []string)
+}{
+	{regexp.MustCompile(`^add a connector on (h\d) to tunnel (\w+)$`), func(s *schema.Spec, _ *topology.Entry, x []string) { connect(s, x[1], x[2]) }},
+	{regexp.MustCompile(`^add a member on (h\d) to virtualRouter (\w+)$`), func(s *schema.Spec, _ *topology.Entry, x []string) { enlist(s, x[1], x[2]) }},
+	{regexp.MustCompile(`^add on (h\d) (.*)$`), func(s *schema.Spec, _ *topology.Entry, x []string) {
+		for _, part := range strings.Split(x[2], " and ") {
+			words := strings.Fields(part)
+			if name := words[len(words)-1]; strings.HasPrefix(part, "a member") {
+				enlist(s, x[1], name)
+			} else {
+				connect(s, x[1], name)
+			}
+		}
+	}},
+	{regexp.MustCompile(`^pool (\w+) is not in (\S+): add it$`), func(s *schema.Spec, e *topology.Entry, x []string) { list(s, e, x[2], x[1]) }},
+	{regexp.MustCompile(`^lower minimumOrigins of pool (\w+),`), func(s *schema.Spec, _ *topology.Entry, x []string) {
+		p := s.Pools[x[1]]
+		p.MinimumOrigins = 1
+		s.Pools[x[1]] = p
+	}},
+	{regexp.MustCompile(`^give pool (\w+) a monitor`), func(s *schema.Spec, _ *topology.Entry, x []string) {
+		p := s.Pools[x[1]]
+		p.Monitor = "m"
+		s.Pools[x[1]] = p
+	}},
+	{regexp.MustCompile(`^enable pool (\w+)(?: and add it to (\S+))?$`), func(s *schema.Spec, e *topology.Entry, x []string) {
+		p := s.Pools[x[1]]
+		p.Enabled = true
+		s.Pools[x[1]] = p
+		if x[2] != "" {
+			list(s, e, x[2], x[1])
+		}
+	}},
+	{regexp.MustCompile(`^enable origin (\w+) of pool (\w+)$`), func(s *schema.Spec, _ *topology.Entry, x []string) {
+		p := s.Pools[x[2]]
+		p.Origins = maps.Clone(p.Origins)
+		o := p.Origins[x[1]]
+		o.Enabled = true
+		p.Origins[x[1]] = o
+		s.Pools[x[2]] = p
+	}},
+}
+
+func connect(s *schema.Spec, host, tunnel string) {
+	t := s.Tunnels[tunnel]
+	t.Connectors = append(slices.Clone(t.Connectors), host)
+	s.Tunnels[tunnel] = t
+}
+
+func enlist(s *schema.Spec, host, router string) {
+	v := s.VirtualRouters[router]
+	v.Members = maps.Clone(v.Members)
+	v.Members[host] = schema.RouterMember{Priority: 1}
+	s.VirtualRouters[router] = v
+}
+
+// list adds a pool to the list of a balancer that an entry comes from.
+func list(s *schema.Spec, e *topology.Entry, field, pool string) {
+	add := func(b *schema.Balancing) {
+		what, key, _ := strings.Cut(field, ".")
+		switch what {
+		case "defaultPools":
+			b.DefaultPools = append(slices.Clone(b.DefaultPools), pool)
+		case "regionPools":
+			b.RegionPools = maps.Clone(b.RegionPools)
+			b.RegionPools[key] = append(slices.Clone(b.RegionPools[key]), pool)
+		case "countryPools":
+			b.CountryPools = maps.Clone(b.CountryPools)
+			b.CountryPools[key] = append(slices.Clone(b.CountryPools[key]), pool)
+		}
+	}
+	if l, ok := s.LoadBalancers[e.Name]; ok && e.Kind == "loadBalancer" {
+		add(&l.Balancing)
+		s.LoadBalancers[e.Name] = l
+	} else if l, ok := s.PrivateLoadBalancers[e.Name]; ok {
+		add(&l.Balancing)
+		s.PrivateLoadBalancers[e.Name] = l
+	}
+}
+
+// TestRepairsRepair does what is proposed, and lets the same fail again.
+func TestRepairsRepair(t *testing.T) {
+	tried := map[int]int{}
+	for seed := range uint64(3000) {
+		s := randomSpec(rand.New(rand.NewPCG(seed, 8)))
+		for name, v := range s.VirtualRouters { // So that every host can be a member.
+			v.Addresses = []string{strings.Replace(v.Addresses[0], "/24", "/8", 1)}
+			s.VirtualRouters[name] = v
+		}
+		m := topology.New(s)
+		r := m.Spof(2)
+		for i, e := range m.Entries() {
+			for _, c := range r.Entries[i].Cuts {
+				for n, repair := range repairs {
+					x := repair.form.FindStringSubmatch(c.Repair)
+					if x == nil || strings.HasPrefix(e.Scope, "rule") {
+						continue
+					}
+					tried[n]++
+					repaired := *s
+					repaired.Tunnels, repaired.VirtualRouters, repaired.Pools = maps.Clone(s.Tunnels), maps.Clone(s.VirtualRouters), maps.Clone(s.Pools)
+					repaired.LoadBalancers, repaired.PrivateLoadBalancers = maps.Clone(s.LoadBalancers), maps.Clone(s.PrivateLoadBalancers)
+					repair.make(&repaired, e, x)
+					dead := map[string]bool{}
+					for _, failed := range c.Components {
+						dead[failed.String()] = true
+					}
+					if !(walker{&repaired, dead}).served(e.Kind, e.Name, e.Scope) {
+						t.Errorf("seed %d, %s without %v: %q does not help", seed, e.ID(), c.Components, c.Repair)
+					}
+				}
+			}
+		}
+	}
+	for n, repair := range repairs {
+		if tried[n] < 3 {
+			t.Errorf("%q was tried %d times", repair.form, tried[n])
+		}
+	}
+	t.Log("tried:", tried)
+}
