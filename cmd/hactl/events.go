@@ -26,12 +26,13 @@ type events struct {
 	statuses *forge.Outbox
 	notifier *notify.Notifier
 	record   *audit.Log
+	recent   *status.Recent
 	// leadership is poked when who leads may have changed.
 	leadership chan struct{}
 }
 
 func newEvents(r *runner) *events {
-	e := &events{r: r, leadership: make(chan struct{}, 1)}
+	e := &events{r: r, recent: &status.Recent{}, leadership: make(chan struct{}, 1)}
 	e.notifier = notify.New(notify.Options{
 		Host: r.host.name, Secret: secret, UserAgent: "hactl/" + version(),
 		Report: func(target string, m notify.Message, err error) {
@@ -86,6 +87,7 @@ func (e *events) tell(ev follow.Event) {
 // follow hears of what a Follower or Keeper decides.
 func (e *events) follow(ev follow.Event) {
 	e.metrics.Follow(ev)
+	e.recent.Follow(ev)
 	decided(e.record, ev)
 	e.tell(ev)
 	log := e.r.log.With("event", string(ev.Kind))
@@ -167,6 +169,7 @@ func (e *events) step(ev reconcile.Event) {
 // engine hears of what the VRRP engine does.
 func (e *events) engine(ev host.NumberedEvent) {
 	if ev.Kind == "transition" {
+		e.recent.Add(status.Line{Time: ev.Time, What: ev.Kind, Text: fmt.Sprintf("%s: %s to %s (%s)", ev.Router, ev.From, ev.To, ev.Cause)})
 		select {
 		case e.leadership <- struct{}{}:
 		default:

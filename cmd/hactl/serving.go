@@ -23,6 +23,7 @@ import (
 
 	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/reconcile/status"
+	"github.com/hactl/hactl/schema"
 )
 
 // listenFlags say where an agent is asked how it is, besides its socket.
@@ -110,6 +111,15 @@ func newServing(r *runner) *serving {
 	s.server = &status.Server{
 		Facts: facts, Metrics: s.metrics, Control: r,
 		Report: func(ctx context.Context) any { return r.report(ctx) },
+	}
+	s.server.Page = &status.Page{
+		Facts: facts, Problems: r.problems, Recent: r.events.recent,
+		Spec: func() *schema.Spec {
+			if g := r.follower.Good(); g != nil {
+				return g.Spec
+			}
+			return nil
+		},
 	}
 	s.server.Authority = func() string {
 		if g := r.follower.Good(); g != nil {

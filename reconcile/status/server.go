@@ -26,6 +26,8 @@ type Server struct {
 	// Authority is where others reach this agent, host:port; TokenFor it is as
 	// good as the token. Nil or empty for nowhere.
 	Authority func() string
+	// Page is for people; nil for none.
+	Page *Page
 	// Control is what Local's commands do; nil for none.
 	Control Control
 	// Webhook answers POST /webhook, whose signature protects it; nil for none.
@@ -71,6 +73,10 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.protect(s.Metrics))
 	mux.Handle("GET /status", s.protect(http.HandlerFunc(s.report)))
+	if s.Page != nil {
+		mux.Handle("GET /{$}", s.protect(s.Page))
+		mux.HandleFunc("GET /style.css", serveStyle)
+	}
 	return mux
 }
 
@@ -115,6 +121,9 @@ func (s *Server) protect(h http.Handler) http.Handler {
 			return
 		}
 		got, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if _, password, basic := r.BasicAuth(); basic { // A browser's way to send it.
+			got, bearer = password, true
+		}
 		good := same(got, want)
 		if s.Authority != nil {
 			if at := s.Authority(); at != "" {
@@ -122,7 +131,8 @@ func (s *Server) protect(h http.Handler) http.Handler {
 			}
 		}
 		if !bearer || good != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="hactl"`)
+			w.Header().Add("WWW-Authenticate", `Bearer realm="hactl"`)
+			w.Header().Add("WWW-Authenticate", `Basic realm="hactl: the token is the password", charset="UTF-8"`)
 			say(w, http.StatusUnauthorized, "a bearer token is needed")
 			return
 		}
