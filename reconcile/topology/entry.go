@@ -59,20 +59,28 @@ func (b *builder) balancerEntries() {
 	for _, name := range sortedKeys(b.spec.PrivateLoadBalancers) {
 		b.balancing("privateLoadBalancer", name, "", b.spec.PrivateLoadBalancers[name].Balancing)
 	}
-	for _, name := range sortedKeys(b.spec.Pools) { // Those that no balancer uses are spare.
+}
+
+// sparePools are those that no balancer uses. Where an origin needs to know the
+// hostname, they are looked at for each balancer, if those are not too many.
+func (b *builder) sparePools() {
+	var spare []string
+	for _, name := range sortedKeys(b.spec.Pools) {
 		if _, built := b.index[Component{KindPool, name}]; !built && b.pool(name, "").byHost {
-			for i, hostname := range sortedKeys(b.spec.LoadBalancers) {
-				if i < mostHostnames {
-					b.pool(name, hostname)
-				}
-			}
+			spare = append(spare, name)
+		}
+	}
+	if len(spare)*len(b.spec.LoadBalancers) > mostSpare {
+		return
+	}
+	for _, name := range spare {
+		for _, hostname := range sortedKeys(b.spec.LoadBalancers) {
+			b.pool(name, hostname)
 		}
 	}
 }
 
-// mostHostnames bounds for how many balancers a spare pool is looked at whose
-// origins need to know the hostname.
-const mostHostnames = 50
+const mostSpare = 500
 
 // balancing makes an entry for each list of pools that requests may meet.
 func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {

@@ -184,7 +184,9 @@ const losesService = "loses its last"
 // Compare says what traffic notices of a change from one specification to
 // another, sorted by object.
 func Compare(before, after *schema.Spec) []reconcile.Finding {
-	c := comparison{before: New(before), after: New(after), told: map[reconcile.Finding][]string{}, scopes: map[schema.ID]int{}}
+	now, _ := build(before, false, false)
+	then, _ := build(after, false, false)
+	c := comparison{before: now, after: then, told: map[reconcile.Finding][]string{}, scopes: map[schema.ID]int{}}
 	c.routers()
 	c.entries()
 	c.sessions()

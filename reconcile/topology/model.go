@@ -117,9 +117,11 @@ type member struct {
 
 // New builds the model of a specification that is valid. References that lead
 // nowhere are components of their own.
-func New(s *schema.Spec) *Model { m, _ := build(s, false); return m }
+func New(s *schema.Spec) *Model { m, _ := build(s, false, true); return m }
 
-func build(s *schema.Spec, drawn bool) (*Model, *Graph) {
+// build makes a model, drawn with its graph, spare with the pools that nobody
+// uses.
+func build(s *schema.Spec, drawn, spare bool) (*Model, *Graph) {
 	b := newBuilder(s)
 	b.plain = !drawn
 	for _, name := range sortedKeys(s.Hosts) {
@@ -130,6 +132,9 @@ func build(s *schema.Spec, drawn bool) (*Model, *Graph) {
 	}
 	b.routerEntries()
 	b.balancerEntries()
+	if spare {
+		b.sparePools()
+	}
 	b.nameEntries()
 	b.routeEntries()
 	b.circuit.finish()
