@@ -3,6 +3,7 @@ package draw
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // placed is the text of an edge around a point.
@@ -34,8 +35,12 @@ func (p *picture) label() {
 		}
 		half := float64(cells(text)) * subCell / 2
 		low, high := float64(at[i][0])+half+4, float64(at[i][2])-half-10
+		order := []float64{.5, .4, .6, .3, .7, .22, .78, .15, .85}
+		if at[i][3]-at[i][1] > 3*boxHeight || at[i][1]-at[i][3] > 3*boxHeight {
+			slices.Sort(order) // The middle of a steep line is far from both of its ends.
+		}
 	try:
-		for _, t := range []float64{.5, .4, .6, .3, .7, .22, .78, .15, .85} {
+		for _, t := range order {
 			x, y := along(at[i], t)
 			x = min(max(x, low), max(low, high))
 			l := placed{x: int(math.Round(x)), y: int(math.Round(y)), half: half, text: text}

@@ -26,7 +26,7 @@ type Options struct {
 const (
 	nameCell, subCell = 7.3, 6.1 // a monospaced cell at 12 and 10 pixels
 	mostName, mostSub = 32, 40   // cells
-	mostLabel         = 18
+	mostLabel         = 22
 	padLeft, padRight = 30, 14
 	margin            = 16
 )
