@@ -16,47 +16,63 @@ import (
 var graphFormats = []string{"svg", "mermaid", "dot"}
 
 func newGraph() *cobra.Command {
-	f := &specFlags{}
+	f := &planFlags{}
 	var down []string
 	var output, out string
+	var plan bool
 	cmd := &cobra.Command{
 		Use:   "graph",
 		Short: "Draw how requests go",
 		Long: `graph draws the way of requests from every entry point (hostnames, balancers,
 private networks, Virtual Routers) over pools, origins, tunnels and connectors to
-the hosts that answer, and what watches them. It asks neither Cloudflare nor a
-host.
+the hosts that answer, and what watches them.
 
 --down marks what fails, and greys what nobody serves then: what can fail is as
-in hactl whatif.`,
+in hactl whatif.
+
+--plan marks what hactl diff would show, and adds what is deleted. Only then are
+Cloudflare and the hosts asked; nothing is changed.
+
+Exit code: 1 error, or with --plan when part of it could not be read, else 0.`,
 		Example: `  hactl graph --out topology.svg
-  hactl graph --down site/tokyo -o mermaid`,
+  hactl graph --down site/tokyo -o mermaid
+  hactl graph --plan --out change.svg`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(graphFormats, output) {
 				return fmt.Errorf("-o %s: want svg, mermaid or dot", output)
 			}
-			l, err := f.load(cmd.Context(), cmd.ErrOrStderr())
+			spec, p, err := f.planned(cmd, plan)
 			if err != nil {
 				return err
 			}
-			m := topology.New(l.spec)
+			m := topology.New(spec)
 			failed, err := lookup(m, down)
 			if err != nil {
 				return err
 			}
-			marks := draw.Marks{}
+			g, marks := m.Graph(), draw.Marks{}
 			lost(marks, m, failed)
-			return writeGraph(cmd, output, out, m.Graph(), marks, l.spec.Stack)
+			if p != nil {
+				g = changed(marks, g, spec, p)
+			}
+			if err := writeGraph(cmd, output, out, g, marks, spec.Stack); err != nil {
+				return err
+			}
+			if p != nil && unread(p) {
+				return exitError
+			}
+			return nil
 		},
 	}
-	f.register(cmd)
+	f.registerPlan(cmd)
 	flags := cmd.Flags()
+	flags.BoolVar(&plan, "plan", false, "mark what would change, as hactl diff finds it")
 	flags.StringArrayVar(&down, "down", nil, "what fails, such as host/lb01, pool/osaka or site/tokyo (repeatable)")
 	flags.StringVarP(&output, "output", "o", "svg", "svg, mermaid or dot")
 	flags.StringVar(&out, "out", "", "write to this file")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(graphFormats, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("down", completeComponents(f))
+	_ = cmd.RegisterFlagCompletionFunc("down", completeComponents(&f.spec))
 	return cmd
 }
 
