@@ -102,7 +102,7 @@ type drawn struct {
 	curves [][4]float64 // from x, y to x, y in a gap
 	lanes  [][3]float64 // from x to x at a height
 	labels []rect
-	ids    []string
+	edges  map[string]bool
 }
 
 type rect struct{ left, top, right, bottom float64 }
@@ -120,14 +120,14 @@ var (
 	attributes = map[string]bool{
 		"xmlns": true, "class": true, "width": true, "height": true, "viewBox": true, "role": true, "aria-labelledby": true, "aria-hidden": true,
 		"id": true, "data-id": true, "data-kind": true, "tabindex": true, "transform": true, "d": true, "x": true, "y": true, "href": true,
-		"marker-end": true, "marker-start": true, "refX": true, "refY": true, "markerWidth": true, "markerHeight": true, "markerUnits": true, "orient": true,
+		"fill": true, "stroke-width": true, "stroke-dasharray": true, "marker-end": true, "marker-start": true, "refX": true, "refY": true, "markerWidth": true, "markerHeight": true, "markerUnits": true, "orient": true,
 	}
 )
 
 // read parses a picture, and refuses what has no place in one.
 func read(t *testing.T, svg []byte) drawn {
 	t.Helper()
-	var d drawn
+	d := drawn{edges: map[string]bool{}}
 	d2 := xml.NewDecoder(bytes.NewReader(svg))
 	wide := map[string]float64{}
 	inDefs, inEdges := false, false
@@ -184,12 +184,11 @@ func read(t *testing.T, svg []byte) drawn {
 			inDefs = true
 		case inDefs && start.Name.Local == "g":
 			shape = a["id"]
-		case inDefs && start.Name.Local == "path" && shape != "" && a["class"] == "":
+		case inDefs && start.Name.Local == "path" && shape != "" && a["fill"] == "":
 			wide[shape] = extent(t, a["d"])
 		case start.Name.Local == "g":
 			inEdges = strings.HasPrefix(a["class"], "e ")
 			if a["transform"] != "" {
-				d.ids = append(d.ids, a["data-id"])
 				at = nums(a["transform"])
 			}
 		case start.Name.Local == "use":
@@ -199,6 +198,7 @@ func read(t *testing.T, svg []byte) drawn {
 			}
 			d.boxes = append(d.boxes, rect{at[0], at[1] - boxHeight/2, at[0] + w, at[1] + boxHeight/2})
 		case start.Name.Local == "path" && inEdges:
+			d.edges[a["id"]] = true
 			n := nums(a["d"])
 			x, y := n[0], n[1]
 			n = n[2:]
@@ -255,7 +255,7 @@ func extent(t *testing.T, d string) float64 {
 }
 
 // TestRandomPictures: no two boxes overlap, no line runs through a box or
-// leftwards, no label hits a label or a box, all nodes are there, the XML is
+// leftwards, no label hits a label or a box, all nodes and edges are there, the XML is
 // well-formed and has nothing but what a picture needs, and twice the same
 // gives the same.
 func TestRandomPictures(t *testing.T) {
@@ -283,6 +283,11 @@ func check(t *testing.T, what string, g *topology.Graph, svg []byte) {
 	d := read(t, svg)
 	if len(d.boxes) != len(g.Nodes) {
 		t.Errorf("%s: %d boxes for %d nodes", what, len(d.boxes), len(g.Nodes))
+	}
+	for _, l := range links(g, nil) {
+		if id := fmt.Sprintf("e%d-%d", l.from, l.to); !d.edges[id] {
+			t.Errorf("%s: edge %s is missing", what, id)
+		}
 	}
 	for i, a := range d.boxes {
 		for _, b := range d.boxes[:i] {

@@ -90,7 +90,6 @@ func Stylesheet() string {
 		}
 		rule(strings.Join(selectors, ","), "", "fill", r.color, "stroke", r.color+"-line")
 	}
-	rule(".topo .i", "fill:none;stroke-dasharray:none;stroke-width:1.3")
 	rule(".topo .foreign", "stroke-dasharray:4 3")
 	rule(".topo .off", "", "fill", "off", "stroke", "off-text")
 	rule(".topo .off text", "", "fill", "off-text")

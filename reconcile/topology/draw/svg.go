@@ -149,7 +149,8 @@ func (p *picture) open(o Options) {
 	for v, n := range p.g.Nodes {
 		if id := p.shape(v); !seen[id] {
 			seen[id] = true
-			fmt.Fprintf(&p.b, `<g id="%s"><path d="%s"/><path class="i" transform="translate(17 0)" d="%s"/></g>`, id, outline(n.Kind, p.wide[p.at.rank[v]]), icon(n.Kind))
+			// Selectors do not reach from <svg> into what <use> shows: attributes.
+			fmt.Fprintf(&p.b, `<g id="%s"><path d="%s"/><path fill="none" stroke-width="1.3" stroke-dasharray="none" transform="translate(17 0)" d="%s"/></g>`, id, outline(n.Kind, p.wide[p.at.rank[v]]), icon(n.Kind))
 		}
 	}
 	p.b.WriteString("</defs>\n" + `<rect class="bg" width="100%" height="100%"/>` + "\n")
@@ -240,11 +241,15 @@ func (p *picture) edges() {
 		if back {
 			arrows[1] = ` marker-start="url(#topo-arrow)"`
 		}
+		cut := strings.HasSuffix(class, " x")
+		if cut { // No request arrives, and no arrow says so.
+			arrows = arrows[:1]
+		}
 		for _, arrow := range arrows {
 			first := true
 			for _, i := range groups[class] {
 				s := p.at.segments[i]
-				if end := s.to < p.at.nodes && !back || s.from < p.at.nodes && back; end != (arrow != "") {
+				if end := s.to < p.at.nodes && !back || s.from < p.at.nodes && back; !cut && end != (arrow != "") {
 					continue
 				}
 				if first {
