@@ -62,9 +62,9 @@ type link struct {
 // links merges the edges between the same two nodes, and drops those that lead
 // nowhere or from a node to itself.
 func links(g *topology.Graph, marks Marks) []link {
-	index := make(map[string]int, len(g.Nodes))
+	index, off := make(map[string]int, len(g.Nodes)), make([]bool, len(g.Nodes))
 	for i, n := range g.Nodes {
-		index[n.ID] = i
+		index[n.ID], off[i] = i, n.Out != "" || marks.off(n.ID)
 	}
 	known := map[[2]int]int{}
 	var all []link
@@ -78,7 +78,7 @@ func links(g *topology.Graph, marks Marks) []link {
 		i, twice := known[[2]int{from, to}]
 		if !twice {
 			known[[2]int{from, to}] = len(all)
-			all = append(all, link{from: from, to: to, kind: e.Kind, label: label, off: marks.off(e.From) || marks.off(e.To), last: e.Kind == "fallback"})
+			all = append(all, link{from: from, to: to, kind: e.Kind, label: label, off: off[from] || off[to], last: e.Kind == "fallback"})
 			continue
 		}
 		l := &all[i]

@@ -100,7 +100,7 @@ func (p *picture) legendRows() []legendEntry {
 	var rows []legendEntry
 	for _, e := range []legendEntry{
 		{line: "serves", text: "where requests go"}, {line: "fallback", text: "the last resort only"}, {line: "watches", text: "watches"},
-		{line: "on", text: "is on, or is part of"}, {line: "back", text: "goes backwards: a circle"}, {line: "x", text: "cut off (no arrow)"},
+		{line: "on", text: "is on, or is part of"}, {line: "back", text: "goes backwards: a circle"}, {line: "x", text: "nothing gets through (no arrow)"},
 		{box: "foreign", text: "no part of the specification"}, {box: "off", text: "does not serve"},
 	} {
 		if e.line != "" && lines[e.line] || e.box != "" && boxes[e.box] {
