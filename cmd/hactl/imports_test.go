@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"reconcile/follow":             {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/loop"},
 	"reconcile/notify":             {"schema"},
 	"reconcile/topology":           {"schema", "reconcile"},
+	"reconcile/topology/draw":      {"reconcile/topology"},
 	"reconcile/render":             {"schema", "reconcile", "reconcile/topology"},
 	"reconcile/status":             {"schema", "reconcile", "reconcile/follow", "reconcile/topology", "reconcile/render"},
 	"reconcile/enginetest":         {"schema", "reconcile", "reconcile/loop"},

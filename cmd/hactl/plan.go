@@ -30,14 +30,19 @@ type planFlags struct {
 }
 
 func (f *planFlags) register(cmd *cobra.Command) {
+	f.registerPlan(cmd)
+	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "markdown"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// registerPlan adds the flags that say what to plan, without a format.
+func (f *planFlags) registerPlan(cmd *cobra.Command) {
 	f.spec.register(cmd)
 	f.edge.register(cmd)
 	f.host.register(cmd)
 	f.ask.register(cmd)
 	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "plan only this object, such as pool/tokyo, and what it needs (repeatable)")
 	registerAllow(cmd, &f.allow)
-	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "markdown"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // registerAllow adds the flag that lifts guard rails.

@@ -25,7 +25,7 @@ is at Cloudflare and on the hosts of a LAN, and applies the difference.`,
 	}
 	root.PersistentFlags().Bool("no-color", false, "no colours, even on a terminal (also NO_COLOR)")
 	root.AddCommand(
-		newInit(), newValidate(), newFmt(), newDiff(), newApply(), newRun(), newInstall(), newStatus(), newSync(), newSuspend(), newResume(), newAdopt(), newSpof(), newWhatIf(), newSecret(), newSim(), newDemo(), newVersion(),
+		newInit(), newValidate(), newFmt(), newDiff(), newApply(), newRun(), newInstall(), newStatus(), newSync(), newSuspend(), newResume(), newAdopt(), newSpof(), newWhatIf(), newGraph(), newSecret(), newSim(), newDemo(), newVersion(),
 	)
 	return root
 }
