@@ -100,6 +100,10 @@ func measureEvaluation(t *testing.T, binary string, length time.Duration) {
 		a.start()
 	}
 	s.eventually("lb01 is Active", func() bool { return first.logged("to=active") == 1 && second.logged("to=backup") >= 1 })
+	before := map[*onHost]map[string]uint64{}
+	for _, a := range []*onHost{first, second} {
+		before[a] = a.status().Routers[0].Counters.Transitions
+	}
 	evaluations := 0
 	for began := time.Now(); time.Since(began) < length; {
 		evaluations++
@@ -110,8 +114,8 @@ func measureEvaluation(t *testing.T, binary string, length time.Duration) {
 	}
 	for _, a := range []*onHost{first, second} {
 		st := a.status()
-		t.Logf("%s: %d evaluations of 2001 objects, and %d times applied, beside 10 ms advertisements: %v transitions, timers at most %s late, FIFO %v",
-			a.host, a.logged("the revision runs"), a.logged("the edge is as the revision has it"), st.Routers[0].Counters.Transitions, st.Lateness.Max, st.Scheduling.FIFO)
+		t.Logf("%s: %d evaluations of 2001 objects, and %d times applied, beside 10 ms advertisements: transitions %v, before it began %v, timers at most %s late, FIFO %v",
+			a.host, a.logged("the revision runs"), a.logged("the edge is as the revision has it"), st.Routers[0].Counters.Transitions, before[a], st.Lateness.Max, st.Scheduling.FIFO)
 	}
 }
 
