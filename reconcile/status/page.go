@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/reconcile/topology/draw"
 	"github.com/hactl/hactl/schema"
 )
 
@@ -44,18 +45,18 @@ const mostDown = 8
 // view is what the template shows.
 type view struct {
 	Facts
-	Now       time.Time
-	NotReady  string
-	Problems  []string
-	Entries   []entryView
-	Traps     []topology.Trap
-	Failures  []failure
-	Down      []string
-	Unknown   []string
-	Outcome   *topology.Outcome
-	Recent    []Line
-	HasSpec   bool
-	PlanLines []string
+	Now      time.Time
+	NotReady string
+	Problems []string
+	Entries  []entryView
+	Traps    []topology.Trap
+	Failures []failure
+	Down     []string
+	Unknown  []string
+	Outcome  *topology.Outcome
+	Recent   []Line
+	HasSpec  bool
+	Picture  template.HTML // an SVG of ours, in which every name is escaped
 }
 
 // entryView is an entry point in the page's words.
@@ -122,6 +123,7 @@ func (v *view) play(m *topology.Model, down []string) {
 		failed = append(failed, c)
 		v.Down = append(v.Down, c.String())
 	}
+	v.Picture = template.HTML(draw.SVG(m.Graph(), v.marks(m, failed), draw.Options{Title: "How requests go"})) //nolint:gosec // Package draw escapes.
 	outcome := m.WhatIf(failed, "")
 	report := m.Spof(1)
 	v.Traps = report.Traps
@@ -166,6 +168,31 @@ func (v *view) play(m *topology.Model, down []string) {
 	}
 }
 
+// marks are what the picture says of its nodes: what is played as failed and cut
+// off by that, and how this host's Virtual Routers are.
+func (v *view) marks(m *topology.Model, failed []topology.Component) draw.Marks {
+	marks := draw.Marks{}
+	for _, id := range m.Lost(failed...) {
+		marks[id] = append(marks[id], draw.Cut)
+	}
+	for _, c := range failed {
+		marks[c.String()] = []draw.Mark{draw.Down}
+	}
+	if v.Engine == nil {
+		return marks
+	}
+	for _, r := range v.Engine.Routers {
+		id := topology.Component{Kind: topology.KindVirtualRouter, Name: r.Name}.String()
+		switch {
+		case r.State == "active":
+			marks[id] = append(marks[id], draw.Active)
+		case r.State == "fault" || r.Problem != "":
+			marks[id] = append(marks[id], draw.Unhealthy)
+		}
+	}
+	return marks
+}
+
 func query(down []string) string {
 	var b strings.Builder
 	for i, d := range down {
@@ -199,5 +226,5 @@ func serveStyle(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	_, _ = w.Write(b)
+	_, _ = w.Write(append(b, draw.Stylesheet()...))
 }
