@@ -65,3 +65,46 @@ func (p Pause) Save(s *Suspension) error {
 	}
 	return nil
 }
+
+// Suspend stops following until a time, at most LongestSuspension from now.
+func (f *Follower) Suspend(until time.Time, reason string) error {
+	left := time.Until(until)
+	if left <= 0 || left > LongestSuspension {
+		return fmt.Errorf("suspend for %s: want a time of up to %s", left.Round(time.Second), LongestSuspension)
+	}
+	return f.pause(&Suspension{Until: until, Reason: reason})
+}
+
+// Resume ends a suspension; there need not be one.
+func (f *Follower) Resume() error {
+	if err := f.pause(nil); err != nil {
+		return err
+	}
+	f.Trigger()
+	return nil
+}
+
+func (f *Follower) pause(s *Suspension) error {
+	f.pausing.Lock()
+	defer f.pausing.Unlock()
+	if f.o.Pause != "" {
+		if err := f.o.Pause.Save(s); err != nil {
+			return err
+		}
+	}
+	former := f.State().Suspended
+	f.mu.Lock()
+	f.state.Suspended = s
+	if s != nil && f.cancel != nil {
+		f.cancel() // What is being looked at does not run.
+	}
+	f.mu.Unlock()
+	f.move()
+	switch {
+	case s != nil:
+		f.tell(Event{Kind: EventSuspended, Text: "until " + s.Until.Format(time.RFC3339) + " " + s.Reason})
+	case former != nil:
+		f.tell(Event{Kind: EventSuspended, Text: "resumed"})
+	}
+	return nil
+}
