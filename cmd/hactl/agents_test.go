@@ -64,6 +64,19 @@ func (s *site) fleet(v *services, args ...string) []*onHost {
 	return hosts
 }
 
+// running starts the agents of a fleet; all run a revision, and the first of them
+// has applied it at the edge.
+func (s *site) running(hosts []*onHost, sha string) {
+	s.t.Helper()
+	for _, h := range hosts {
+		h.start()
+	}
+	for _, h := range hosts {
+		s.eventually(h.host+" runs it", h.runs(sha))
+	}
+	s.eventually(hosts[0].host+" has applied it", hosts[0].applied(sha))
+}
+
 // report asks a host's agent by its socket; it is empty where none answers.
 func (a *onHost) report() *agentReport {
 	r := &agentReport{}

@@ -74,6 +74,11 @@ func (e *events) tell(ev follow.Event) {
 		m.Kind, m.Subject, m.Text = schema.OnApplied, "the edge", fmt.Sprintf("revision %s is applied at the edge: %s", short(ev.Revision), ev.Text)
 	case follow.EventFailed:
 		m.Kind, m.Subject, m.Text = schema.OnFailed, "the edge", fmt.Sprintf("revision %s is not applied at the edge: %v", short(ev.Revision), ev.Err)
+	case follow.EventWaits:
+		if ev.Text == "" {
+			return
+		}
+		m.Kind, m.Subject, m.Text = schema.OnFailed, "the edge", "this host leads, and changes nothing at the edge: "+ev.Text
 	case follow.EventDrift:
 		m.Kind, m.Subject = schema.OnDrift, "the edge"
 	case follow.EventLeader:
@@ -106,7 +111,9 @@ func (e *events) follow(ev follow.Event) {
 		}
 		log.Error("the specification is refused, and nothing was changed", "reason", ev.Reason)
 	case follow.EventFetch:
-		if ev.Err != nil {
+		if ev.Err != nil && e.r.follower.Good() == nil {
+			log.Error("the specification cannot be read, and nothing runs yet", "err", ev.Err)
+		} else if ev.Err != nil {
 			log.Error("the specification cannot be read, and all goes on as it was", "err", ev.Err)
 		} else {
 			log.Info("the specification can be read again")

@@ -22,11 +22,7 @@ func TestTheLeaderDiesOrSleepsWhileItApplies(t *testing.T) {
 			hosts := s.fleet(v)
 			lb01, lb02 := hosts[0], hosts[1]
 			first := v.push(threeHosts, "")
-			for _, h := range hosts {
-				h.start()
-			}
-			s.eventually("all run it", func() bool { return lb01.runs(first)() && lb02.runs(first)() && hosts[2].runs(first)() })
-			s.eventually("lb01 has applied it", lb01.applied(first))
+			s.running(hosts, first)
 			p := s.probe(vip)
 
 			// Many changes, each of which takes a while.
