@@ -86,6 +86,10 @@ type EdgeState struct {
 	Drift      []reconcile.Step      `json:"drift,omitempty"`
 	Conflicts  []reconcile.Finding   `json:"conflicts,omitempty"`
 	Violations []reconcile.Violation `json:"violations,omitempty"`
+	// Impact is what traffic notices, or noticed, of Pending and Drift.
+	Impact []reconcile.Finding `json:"impact,omitempty"`
+	// Health is how the edge does, as of its own time; nil if nobody has looked.
+	Health *reconcile.Health `json:"health,omitempty"`
 	// Failed steps of the last attempt.
 	Failed []Failure `json:"failed,omitempty"`
 	// Waits says why nothing is done although this host leads.

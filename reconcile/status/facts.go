@@ -62,3 +62,16 @@ type Check struct {
 	Name      string
 	OK, Tried bool
 }
+
+// Host is what the page shows of one host of the specification.
+type Host struct {
+	Name string
+	// Unknown says why it cannot be told; the rest is zero then.
+	Unknown  string
+	Revision string
+	Accepted time.Time // since when it runs that
+	Note     string    // what to know first, "" if all is well
+	Leads    bool      // applies changes of the edge
+	Routers  []Router
+	Edge     follow.EdgeState
+}
