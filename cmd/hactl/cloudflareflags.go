@@ -18,6 +18,7 @@ import (
 type edgeFlags struct {
 	budget int
 	state  string
+	secret func(schema.SecretRef) (string, error) // nil for the world's
 }
 
 func (f *edgeFlags) register(cmd *cobra.Command) {
@@ -43,7 +44,7 @@ func (f *edgeFlags) loop(account string, observer reconcile.Observer) (*loop.Loo
 	}
 	engine, err := cloudflare.New(cloudflare.Options{
 		Token: token, Account: account, BaseURL: os.Getenv("CLOUDFLARE_BASE_URL"), UserAgent: "hactl/" + version(),
-		Budget: f.budget, Secret: secret,
+		Budget: f.budget, Secret: f.secrets(),
 		Waiting: func(d time.Duration, asked bool) {
 			if observer == nil {
 				return
@@ -65,6 +66,13 @@ func (f *edgeFlags) loop(account string, observer reconcile.Observer) (*loop.Loo
 	return &loop.Loop{
 		Engines: []loop.Engine{engine}, Journal: loop.Directory{Path: dir, Account: account}, Observer: observer,
 	}, engine, nil
+}
+
+func (f *edgeFlags) secrets() func(schema.SecretRef) (string, error) {
+	if f.secret != nil {
+		return f.secret
+	}
+	return secret
 }
 
 func (f *edgeFlags) stateDir() (string, error) {

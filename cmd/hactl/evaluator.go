@@ -17,6 +17,9 @@ func (r *runner) evaluator() func(context.Context, *source.Tree) (*schema.Spec, 
 		for _, w := range warnings {
 			r.log.Warn(w.String(), "revision", tree.Revision)
 		}
+		if spec != nil && r.around.adapt != nil {
+			r.around.adapt(spec)
+		}
 		return spec, err
 	}
 }

@@ -34,7 +34,7 @@ type events struct {
 func newEvents(r *runner) *events {
 	e := &events{r: r, recent: &status.Recent{}, leadership: make(chan struct{}, 1)}
 	e.notifier = notify.New(notify.Options{
-		Host: r.host.name, Secret: secret, UserAgent: "hactl/" + version(),
+		Host: r.host.name, Secret: r.around.secret, UserAgent: "hactl/" + version(),
 		Report: func(target string, m notify.Message, err error) {
 			if err != nil {
 				r.log.Warn("notification", "target", target, "kind", m.Kind, "subject", m.Subject, "err", err)

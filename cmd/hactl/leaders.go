@@ -37,9 +37,10 @@ func (f *etcdFlags) register(cmd *cobra.Command) {
 // leaders is a follow.Leader by what the specification says: the Active router
 // of a Virtual Router, the holder of an etcd lease, or one host always.
 type leaders struct {
-	host    func() string // this host's name
-	dir     string        // runtime directory of its engine
-	none    bool          // an agent of no host
+	host func() string // this host's name
+	// ask is how the engine of this host is.
+	ask     func(context.Context) (*host.Status, *host.Config, error)
+	none    bool // an agent of no host
 	flags   *etcdFlags
 	log     *slog.Logger
 	changes chan<- struct{}
@@ -102,13 +103,7 @@ func (l *leaders) active(ctx context.Context, router string) follow.Leadership {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	client, err := host.Dial(ctx, l.dir)
-	if err != nil {
-		lead.Err = "the VRRP engine does not answer: " + err.Error()
-		return lead
-	}
-	defer client.Close()
-	s, err := client.Status(ctx)
+	s, _, err := l.ask(ctx)
 	if err != nil {
 		lead.Err = "the VRRP engine does not answer: " + err.Error()
 		return lead

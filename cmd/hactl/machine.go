@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hactl/hactl/engines/host"
-	"github.com/hactl/hactl/engines/host/agent"
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/follow"
 	"github.com/hactl/hactl/reconcile/loop"
@@ -22,10 +21,11 @@ import (
 // machine is this host as a follow.Host: it has the agent run what a
 // specification wants here.
 type machine struct {
-	flags *hostFlags
-	agent *agent.Agent
-	file  string // keeps the name over restarts
-	log   *slog.Logger
+	flags  *hostFlags
+	engine vrrpEngine
+	secret func(schema.SecretRef) (string, error)
+	file   string // keeps the name over restarts
+	log    *slog.Logger
 
 	mu     sync.Mutex
 	host   string // its name, once it is known
@@ -38,8 +38,8 @@ type machine struct {
 }
 
 // newMachine knows the name that this machine had before.
-func newMachine(flags *hostFlags, a *agent.Agent, file string, log *slog.Logger) *machine {
-	m := &machine{flags: flags, agent: a, file: file, log: log}
+func newMachine(flags *hostFlags, engine vrrpEngine, secret func(schema.SecretRef) (string, error), file string, log *slog.Logger) *machine {
+	m := &machine{flags: flags, engine: engine, secret: secret, file: file, log: log}
 	if b, err := os.ReadFile(file); err == nil {
 		m.host = strings.TrimSpace(string(b))
 		m.kept = m.host
@@ -89,8 +89,7 @@ func (m *machine) Restore(g *follow.Good) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askLimit)
 	defer cancel()
-	if client, dial := host.Dial(ctx, m.flags.dir()); dial == nil {
-		client.Close()
+	if _, _, absent := m.engine.Ask(ctx); absent == nil {
 		return err // It goes on as it is.
 	}
 	return m.run(g, true)
@@ -103,7 +102,7 @@ func (m *machine) run(g *follow.Good, part bool) error {
 	if err != nil {
 		return err
 	}
-	cfg, short := host.NewConfig(name, g.Revision, g.Spec.HostObjects(name), secret)
+	cfg, short := host.NewConfig(name, g.Revision, g.Spec.HostObjects(name), m.secret)
 	if short != nil && (!part || len(cfg.Routers) == 0 || cfg.Validate() != nil) {
 		return short
 	}
@@ -120,7 +119,7 @@ func (m *machine) run(g *follow.Good, part bool) error {
 	if reflect.DeepEqual(cfg, m.wanted) {
 		return nil
 	}
-	if err := m.agent.Configure(cfg); err != nil {
+	if err := m.engine.Configure(cfg); err != nil {
 		return err
 	}
 	m.wanted = cfg
@@ -146,8 +145,8 @@ func (m *machine) reconcile(ctx context.Context, g *follow.Good, tell func(follo
 		return
 	}
 	var drift []reconcile.Step
-	if has := m.agent.Wanted(); has != nil && !has.Same(&wanted) {
-		drift = hostSteps(ctx, g.Spec, wanted.Host, &host.Node{Host: wanted.Host, Dir: m.flags.dir(), Secret: secret})
+	if has := m.engine.Wanted(); has != nil && !has.Same(&wanted) {
+		drift = m.steps(ctx, g.Spec, wanted.Host)
 	}
 	text := fmt.Sprint(drift)
 	m.mu.Lock()
@@ -166,21 +165,22 @@ func (m *machine) reconcile(ctx context.Context, g *follow.Good, tell func(follo
 		tell(follow.Event{Kind: follow.EventDrift, Time: time.Now(), Revision: g.Revision, Steps: drift, Text: fmt.Sprintf("this host was configured by somebody else: %s; it is %s", drift[0].ID, what)})
 	}
 	if !report {
-		if err := m.agent.Configure(wanted); err != nil {
+		if err := m.engine.Configure(wanted); err != nil {
 			m.log.Error("correct drift", "err", err)
 		}
 	}
 }
 
-// hostSteps are those from what a host runs to what a specification wants there.
-func hostSteps(ctx context.Context, spec *schema.Spec, name string, engine reconcile.Engine) []reconcile.Step {
+// steps are those from what this host runs to what a specification wants there.
+func (m *machine) steps(ctx context.Context, spec *schema.Spec, name string) []reconcile.Step {
 	d := reconcile.Desired{Stack: spec.Stack, Objects: map[schema.ID]schema.Object{}}
 	for _, o := range spec.HostObjects(name) {
 		d.Objects[o.ID()] = o
 	}
-	live, err := engine.Read(ctx, reconcile.Scope{Stack: spec.Stack, Objects: d.Objects})
+	s, cfg, err := m.engine.Ask(ctx)
 	if err != nil {
 		return nil
 	}
-	return reconcile.Diff(d, live).Steps
+	node := &host.Node{Host: name, Secret: m.secret}
+	return reconcile.Diff(d, node.Live(cfg, s, reconcile.Scope{Stack: spec.Stack, Objects: d.Objects})).Steps
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -22,7 +23,7 @@ import (
 )
 
 func newRun() *cobra.Command {
-	r := &runner{}
+	r := &runner{around: surroundings{secret: secret}}
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run this host's Virtual Routers, and follow the specification",
@@ -53,17 +54,26 @@ timers exact on a busy host.`,
 }
 
 func (r *runner) run(cmd *cobra.Command) error {
-	stderr := cmd.ErrOrStderr()
 	// Signals are ours from here on: the first must not end what has to let go.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(cmd.Context()))
-	defer cancel()
-	end, look, renew := make(chan os.Signal, 4), make(chan os.Signal, 1), make(chan os.Signal, 1)
-	signal.Notify(end, unix.SIGTERM, unix.SIGINT)
-	signal.Notify(look, unix.SIGHUP)
-	signal.Notify(renew, unix.SIGUSR2)
+	ctx := context.WithoutCancel(cmd.Context())
+	told := commands{end: make(chan os.Signal, 4), look: make(chan os.Signal, 1), renew: make(chan os.Signal, 1)}
+	signal.Notify(told.end, unix.SIGTERM, unix.SIGINT)
+	signal.Notify(told.look, unix.SIGHUP)
+	signal.Notify(told.renew, unix.SIGUSR2)
 	if cmd.Context().Err() != nil {
 		return nil // told to end before
 	}
+	return r.work(ctx, cmd.ErrOrStderr(), told)
+}
+
+// commands are the signals that an agent is told by.
+type commands struct{ end, look, renew chan os.Signal }
+
+// work is an agent's life, until it is told to end. Where ctx ends before, the
+// engine goes on.
+func (r *runner) work(ctx context.Context, stderr io.Writer, told commands) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	manager := systemd.FromEnvironment()
 	manager.Beat() // the first look may take its time
 	working, stopWorking := context.WithCancel(ctx)
@@ -76,42 +86,42 @@ func (r *runner) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer release()
-	if going, err := r.first(working, end); err != nil || !going {
+	if going, err := r.first(working, told.end); err != nil || !going {
 		return err
 	}
 	over := make(chan error, 1)
 	var wg sync.WaitGroup
-	if r.agent != nil {
-		go func() { over <- r.agent.Run(ctx) }()
+	if r.engine != nil {
+		go func() { over <- r.engine.Run(ctx) }()
 	}
 	wg.Go(func() { r.follower.Run(working) })
 	wg.Go(func() { r.keeper.Run(working); r.leaders.resign() })
 	wg.Go(func() { r.watchDrift(working) })
-	wg.Go(func() { r.heed(working, look) })
+	wg.Go(func() { r.heed(working, told.look) })
 	if r.peers != nil {
 		wg.Go(func() { r.peers.run(working) })
 	}
 	telling, stopTelling := context.WithCancel(ctx)
 	defer stopTelling()
-	told := r.events.start(telling)
+	toldAll := r.events.start(telling)
 	r.serving.start(working, &wg)
-	defer func() { stopTelling(); <-told }() // what has happened is told, to the end
+	defer func() { stopTelling(); <-toldAll }() // what has happened is told, to the end
 	_ = manager.Tell(systemd.Ready)
 	alive := manager.Ticks()
 	for asked := 0; ; {
 		select {
 		case <-alive:
 			manager.Beat()
-		case <-renew:
+		case <-told.renew:
 			if asked > 0 {
 				continue
 			}
-			if ended, err := r.renew(ctx, func() { stopWorking(); wg.Wait(); stopTelling(); <-told; cancel() }, over, end); ended {
+			if ended, err := r.renew(ctx, func() { stopWorking(); wg.Wait(); stopTelling(); <-toldAll; cancel() }, over, told.end); ended {
 				return err
 			} else if err != nil {
 				r.log.Error("upgrade", "err", err)
 			}
-		case <-end:
+		case <-told.end:
 			asked++
 			_ = manager.Tell(systemd.Stopping)
 			r.log.Info("terminating", "now", asked > 1)
@@ -143,7 +153,7 @@ func (r *runner) heed(ctx context.Context, look <-chan os.Signal) {
 // claim makes this the only agent of its runtime and state directories.
 func (r *runner) claim() (release func(), err error) {
 	unlock := func() {}
-	if r.agent != nil {
+	if r.engine != nil {
 		if unlock, err = host.LockAgent(r.host.dir()); err != nil {
 			return nil, err
 		}
@@ -182,7 +192,7 @@ func lockState(dir string) (unlock func(), busy bool, err error) {
 
 // finish ends a run that has no agent to wait for.
 func (r *runner) finish(over chan<- error, wg *sync.WaitGroup) {
-	if r.agent == nil {
+	if r.engine == nil {
 		wg.Wait()
 		over <- nil
 	}
@@ -190,13 +200,13 @@ func (r *runner) finish(over chan<- error, wg *sync.WaitGroup) {
 
 // letGo has the engine hand over.
 func (r *runner) letGo(ctx context.Context, cancel func(), now bool) {
-	if r.agent == nil {
+	if r.engine == nil {
 		return
 	}
 	go func() {
 		limited, done := context.WithTimeout(ctx, stopLimit)
 		defer done()
-		if err := r.agent.Stop(limited, now); err != nil {
+		if err := r.engine.Stop(limited, now); err != nil {
 			r.log.Error("the engine does not let go, and is left as it is", "err", err)
 			cancel()
 		}
@@ -239,9 +249,8 @@ func (r *runner) first(ctx context.Context, end <-chan os.Signal) (going bool, e
 	if !directory && !errors.As(err, &refused) {
 		return true, nil
 	}
-	if r.agent != nil {
-		if client, dial := host.Dial(ctx, r.host.dir()); dial == nil {
-			client.Close()
+	if r.engine != nil {
+		if _, _, absent := r.engine.Ask(ctx); absent == nil {
 			return true, nil
 		}
 	}
@@ -304,14 +313,14 @@ func (r *runner) renew(ctx context.Context, finish func(), over <-chan error, en
 	if err != nil {
 		return false, err
 	}
-	if r.agent != nil {
-		if err := r.agent.UpgradeEngine(ctx, path); err != nil {
+	if r.engine != nil {
+		if err := r.engine.UpgradeEngine(ctx, path); err != nil {
 			return false, fmt.Errorf("the engine goes on as it is: %w", err)
 		}
 	}
 	r.log.Info("start anew", "binary", path)
 	finish()
-	if r.agent != nil {
+	if r.engine != nil {
 		<-over // hooks that run end before
 	}
 	select {
@@ -326,15 +335,10 @@ func (r *runner) renew(ctx context.Context, finish func(), over <-chan error, en
 
 // endEngine has the engine hand over, without an agent.
 func (r *runner) endEngine(ctx context.Context) error {
-	if r.agent == nil || r.external {
+	if r.engine == nil || r.external {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
-	client, err := host.Dial(ctx, r.host.dir())
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	return client.Shutdown(ctx, false)
+	return r.engine.Shutdown(ctx)
 }

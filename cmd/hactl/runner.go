@@ -37,11 +37,15 @@ type runner struct {
 
 	external bool // the engine is a unit of its own
 
+	// lab is the directory of the lab that around is of, "" for the world.
+	lab    string
+	around surroundings
+
 	began    time.Time
 	log      *slog.Logger
 	source   source.Source
-	agent    *agent.Agent // nil for --host none
-	machine  *machine     // nil for --host none
+	engine   vrrpEngine // nil for --host none
+	machine  *machine   // nil for --host none
 	follower *follow.Follower
 	keeper   *follow.Keeper
 	edges    *edges
@@ -81,6 +85,8 @@ func (r *runner) register(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&r.resync, "resync", 5*time.Minute, "how often to look for drift, at the edge and on this host")
 	cmd.Flags().StringVar(&r.agentCA, "agent-ca-file", os.Getenv("HACTL_AGENT_CA_FILE"), "certificate authority of the other hosts' agents, in PEM, which are asked before what all have to agree on changes (default: HACTL_AGENT_CA_FILE, else the system's)")
 	cmd.Flags().StringVar(&r.format, "log", "text", "log as text or json")
+	cmd.Flags().StringVar(&r.lab, "lab", "", "directory of the lab that this is an agent of (hactl demo)")
+	_ = cmd.Flags().MarkHidden("lab")
 	_ = cmd.RegisterFlagCompletionFunc("log", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -99,6 +105,9 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 		if d < time.Second {
 			return fmt.Errorf("--%s %s: at least 1s", name, d)
 		}
+	}
+	if r.lab != "" {
+		r.around = labSurroundings(r.lab)
 	}
 	allowed, err := allowedRules(r.allow)
 	if err != nil {
@@ -125,6 +134,7 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 	if s, ok := trust.(*signedBy); ok {
 		r.checked(func() error { _, err := s.keys(); return err })
 	}
+	r.edge.secret = r.around.secret
 	r.began = time.Now()
 	r.events = newEvents(r)
 	events := r.events
@@ -139,13 +149,19 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 	if r.host.name != noHost {
 		r.peers = &peers{
 			ask: askFlags{tokenFile: r.listen.tokenFile, caFile: r.agentCA}, host: r.hostName,
-			good: func() *follow.Good { return r.follower.Good() }, present: func() *host.Config { return r.agent.Present() },
+			good: func() *follow.Good { return r.follower.Good() }, present: func() *host.Config { return r.engine.Present() },
 			tellHeld: func(router string, members []string) {
 				r.log.Warn("a change that all members have to agree on waits for some that are behind", "group", router, "hosts", members)
 			},
 		}
-		r.agent = agent.New(agent.Options{Dir: r.host.dir(), Log: r.log, Upgrade: true, External: r.external, Locked: true, OnEvent: events.engine, Behind: r.peers.holds})
-		r.machine = newMachine(&r.host, r.agent, filepath.Join(state, "host"), r.log)
+		r.engine = r.around.engine
+		if r.engine == nil {
+			r.engine = agent.New(agent.Options{
+				Dir: r.host.dir(), Log: r.log, Upgrade: true, External: r.external, Locked: true, OnEvent: events.engine, Behind: r.peers.holds,
+				Rehearse: r.around.check,
+			})
+		}
+		r.machine = newMachine(&r.host, r.engine, r.around.secret, filepath.Join(state, "host"), r.log)
 		r.checked(r.machine.problem)
 		o.Host = r.machine
 	}
@@ -153,7 +169,7 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 		o.Changes = dir.Watch(ctx) // before the first look; polled too, for secrets
 	}
 	r.edges = &edges{flags: &r.edge, observe: events.step}
-	r.leaders = &leaders{host: r.hostName, dir: r.host.dir(), none: r.host.name == noHost, flags: &r.etcd, log: r.log, changes: events.leadership}
+	r.leaders = &leaders{host: r.hostName, ask: r.askEngine, none: r.host.name == noHost, flags: &r.etcd, log: r.log, changes: events.leadership}
 	r.follower = follow.New(o)
 	r.keeper = follow.NewKeeper(follow.KeeperOptions{
 		Edge: r.audited, Leader: r.leaders,

@@ -247,22 +247,12 @@ func listenLocal(ctx context.Context, dir string) (net.Listener, error) {
 
 // askEngine is how its VRRP engine is, and what it runs.
 func (r *runner) askEngine(ctx context.Context) (*host.Status, *host.Config, error) {
-	if r.agent == nil {
+	if r.engine == nil {
 		return nil, nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	client, err := host.Dial(ctx, r.host.dir())
-	if err != nil {
-		return nil, nil, err
-	}
-	defer client.Close()
-	s, err := client.Status(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	cfg, err := client.Config(ctx)
-	return s, cfg, err
+	return r.engine.Ask(ctx)
 }
 
 // connectionsEach is how many connections one address may have at a time, so

@@ -30,6 +30,10 @@ type Options struct {
 	// External leaves starting and ending the engine to somebody else, such as a
 	// service manager.
 	External bool
+	// Rehearse, if not nil, is asked in place of the world how a check does, and
+	// no hook is run: for a lab, where a specification is drilled away from the
+	// programs and addresses that it names.
+	Rehearse func(check string) error
 }
 
 // Agent supervises an engine and does for it what takes time. Use New.
@@ -59,10 +63,10 @@ func New(o Options) *Agent {
 		Dir: o.Dir, Log: o.Log, Upgrade: o.Upgrade, Normal: o.Normal, External: o.External,
 		Behind: o.Behind, OnEvent: a.hear, OnConfig: a.follow, OnAttach: a.attach,
 	}
-	a.checks = newChecks(a.found)
+	a.checks = newChecks(a.found, o.Rehearse)
 	a.hookCtx, a.endHooks = context.WithCancel(context.Background())
 	a.dir = o.Dir
-	a.hooks = newHooks(filepath.Join(o.Dir, "hooks.json"), o.Log)
+	a.hooks = newHooks(filepath.Join(o.Dir, "hooks.json"), o.Log, o.Rehearse != nil)
 	return a
 }
 
@@ -101,6 +105,31 @@ func (a *Agent) Stop(ctx context.Context, now bool) error {
 		a.endHooks()
 	}
 	return a.supervisor.Stop(ctx, now)
+}
+
+// Shutdown ends whichever engine runs here, make before break, without Run.
+func (a *Agent) Shutdown(ctx context.Context) error {
+	client, err := host.Dial(ctx, a.dir)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Shutdown(ctx, false)
+}
+
+// Ask is how the engine is, and what it runs; an error if none answers.
+func (a *Agent) Ask(ctx context.Context) (*host.Status, *host.Config, error) {
+	client, err := host.Dial(ctx, a.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer client.Close()
+	s, err := client.Status(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg, err := client.Config(ctx)
+	return s, cfg, err
 }
 
 // UpgradeEngine replaces the engine's process by one of the binary at path,

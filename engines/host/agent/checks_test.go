@@ -290,7 +290,7 @@ func TestTheEndOfAProcessIsNoticedAtOnce(t *testing.T) {
 	}
 	one, two := victim(), victim()
 	var r record
-	c := newChecks(r.add)
+	c := newChecks(r.add, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	h := schema.HealthCheck{Type: "process", Process: "hactl-victim", Processes: 2, Interval: schema.Seconds(3600), Timeout: schema.Seconds(5)}.WithDefaults()
@@ -323,7 +323,7 @@ func TestUnchangedChecksGoOnAndKnownOnesKeepTheirState(t *testing.T) {
 		}
 	}()
 	var r record
-	c := newChecks(r.add)
+	c := newChecks(r.add, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	h := schema.HealthCheck{Type: "tcp", Address: l.Addr().String(), Interval: schema.Seconds(3600), Timeout: schema.Seconds(5)}.WithDefaults()

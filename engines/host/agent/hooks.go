@@ -30,8 +30,9 @@ type transition struct {
 // last is kept in a file, so that the next agent tells what is new and nothing
 // twice.
 type hooks struct {
-	file string
-	log  *slog.Logger
+	file     string
+	log      *slog.Logger
+	rehearse bool // what would be run is said, and not done
 
 	mu      sync.Mutex
 	host    string
@@ -50,8 +51,8 @@ type hooked struct {
 	gone   bool // not configured any more
 }
 
-func newHooks(file string, log *slog.Logger) *hooks {
-	h := &hooks{file: file, log: log, routers: map[string]hooked{}, told: map[string]string{}, pending: map[string]transition{}, busy: map[string]bool{}}
+func newHooks(file string, log *slog.Logger, rehearse bool) *hooks {
+	h := &hooks{file: file, log: log, rehearse: rehearse, routers: map[string]hooked{}, told: map[string]string{}, pending: map[string]transition{}, busy: map[string]bool{}}
 	b, err := os.ReadFile(file)
 	var told map[string]string
 	if err == nil {
@@ -154,6 +155,10 @@ func (k *hooked) describe(host string, t transition, former string) []string {
 
 func (h *hooks) run(ctx context.Context, name string, hook schema.Hook, t transition, environment []string) {
 	if len(hook.Command) == 0 || len(hook.On) > 0 && !slices.Contains(hook.On, t.to) {
+		return
+	}
+	if h.rehearse {
+		h.log.Info("hook would run", "hook", name, "group", t.router, "state", t.to)
 		return
 	}
 	began := time.Now()

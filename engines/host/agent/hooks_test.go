@@ -30,7 +30,7 @@ func newNotebook(t *testing.T, hook schema.Hook) *notebook {
 }
 
 func (n *notebook) open(hook schema.Hook) {
-	n.h = newHooks(filepath.Join(n.dir, "hooks.json"), slog.New(slog.DiscardHandler))
+	n.h = newHooks(filepath.Join(n.dir, "hooks.json"), slog.New(slog.DiscardHandler), false)
 	if hook.Command == nil {
 		hook.Command = []string{"/bin/sh", "-c", `echo "$HACTL_ROUTER $HACTL_FORMER-$HACTL_STATE $HACTL_CAUSE" >> "$1/log"; env > "$1/env"; while test -e "$1/gate"; do sleep 0.01; done`, "sh", n.dir}
 	}
