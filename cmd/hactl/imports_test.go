@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"reconcile/notify":             {"schema"},
 	"reconcile/topology":           {"schema", "reconcile"},
 	"reconcile/topology/draw":      {"reconcile/topology"},
+	"reconcile/drill":              {"schema", "reconcile/topology"},
 	"reconcile/render":             {"schema", "reconcile", "reconcile/topology"},
 	"reconcile/status":             {"schema", "reconcile", "reconcile/follow", "reconcile/topology", "reconcile/topology/draw", "reconcile/render"},
 	"reconcile/enginetest":         {"schema", "reconcile", "reconcile/loop"},

@@ -150,11 +150,17 @@ func (m *Model) active(r *router, s *state) member {
 // advertisements: three intervals and its skew, of which version 2 has a
 // second's worth and version 3 an interval's.
 func ActiveDownInterval(v schema.VirtualRouter, priority int) schema.Duration {
+	return 3*v.Interval + SkewTime(v, priority)
+}
+
+// SkewTime is how long a Backup router of that priority waits after the Active
+// one has said that it gives up (RFC 9568, 6.1; RFC 3768, 6.1).
+func SkewTime(v schema.VirtualRouter, priority int) schema.Duration {
 	unit := time.Duration(v.Interval)
 	if v.Version == 2 {
 		unit = time.Second
 	}
-	return 3*v.Interval + schema.Duration(time.Duration(256-priority)*unit/256)
+	return schema.Duration(time.Duration(256-priority) * unit / 256)
 }
 
 func (s Serving) equal(t Serving) bool {

@@ -1,0 +1,234 @@
+package drill
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/schema"
+)
+
+// world is what a drill has done to the hosts so far, and so what must be.
+type world struct {
+	spec      *schema.Spec
+	model     *topology.Model
+	dead      map[string]bool            // without power, or hactl run
+	unplugged map[string]map[string]bool // interface by host; "" for all
+	failing   map[string]map[string]bool // check by host
+	apart     []string                   // hosts that do not hear each other
+
+	members map[string]map[string]schema.HostRouter // of the specification: by router, by host
+}
+
+func newWorld() *world {
+	return &world{dead: map[string]bool{}, unplugged: map[string]map[string]bool{}, failing: map[string]map[string]bool{}}
+}
+
+// follow takes over a specification.
+func (w *world) follow(spec *schema.Spec) {
+	w.spec, w.model = spec, topology.New(spec)
+	w.members = map[string]map[string]schema.HostRouter{}
+	for host := range spec.Hosts {
+		for _, o := range spec.HostObjects(host) {
+			if r, ok := o.(schema.HostRouter); ok {
+				if w.members[r.Name] == nil {
+					w.members[r.Name] = map[string]schema.HostRouter{}
+				}
+				w.members[r.Name][host] = r
+			}
+		}
+	}
+}
+
+// Cause is why a Virtual Router's addresses go elsewhere.
+type Cause string
+
+// The causes.
+const (
+	Death   Cause = "death"   // the Active one is heard no more: Active_Down_Interval
+	Release Cause = "release" // it says that it gives up: Skew_Time, and answers meanwhile
+	Preempt Cause = "preempt" // a better one takes over, when its Active_Down_Interval has passed
+	First   Cause = "first"   // nobody was Active
+	Parted  Cause = "parted"  // each side of a split has its own
+)
+
+// Prediction is what must become of a Virtual Router.
+type Prediction struct {
+	Router string `json:"virtualRouter"`
+	// From are the hosts that are Active, and To those that will be; sorted. More
+	// than one only in a split.
+	From  []string `json:"from"`
+	To    []string `json:"to"`
+	Cause Cause    `json:"cause,omitempty"` // empty where nothing changes
+	// Switch is from what Cause names until the new one's first advertisement; 0
+	// where the specification does not say.
+	Switch time.Duration `json:"switch,omitempty"`
+	// Silent is how long the addresses do not answer, at most. It counts for
+	// nothing where To is empty.
+	Silent time.Duration `json:"silent"`
+}
+
+// predict says what becomes of every Virtual Router in this world, sorted.
+// active is who was so; gone by itself is a host that fell silent, rather than
+// giving up.
+func (w *world) predict(active map[string][]string, silenced map[string]bool) []Prediction {
+	var all []Prediction
+	for _, name := range sorted(w.spec.VirtualRouters) {
+		all = append(all, w.router(name, active[name], silenced))
+	}
+	return all
+}
+
+func (w *world) router(name string, active []string, silenced map[string]bool) Prediction {
+	v := w.spec.VirtualRouters[name]
+	able := w.able(name)
+	p := Prediction{Router: name, From: slices.Clone(active)}
+	if apart := w.parted(able); len(apart) > 1 {
+		p.To = apart
+		if !slices.Equal(p.From, p.To) {
+			p.Cause = Parted
+		}
+		return p
+	}
+	if len(able) == 0 {
+		if len(p.From) > 0 {
+			p.Cause = Release
+		}
+		return p
+	}
+	best := able[0]
+	current := w.current(able, active)
+	member := w.members[name][best]
+	preempts := member.Preempt || member.Priority == 255
+	switch {
+	case current != "" && (!preempts || w.priority(name, current) >= w.priority(name, best)):
+		best = current // It stays, and of two in a healed split the better one.
+	case current != "":
+		p.Cause = Preempt
+		p.Switch = time.Duration(topology.ActiveDownInterval(v, w.priority(name, best)))
+		if member.PreemptDelay > 0 || member.StartupDelay > 0 {
+			p.Switch = 0
+		}
+	case len(active) == 0:
+		p.Cause = First
+	case slices.ContainsFunc(active, func(h string) bool { return silenced[h] }):
+		p.Cause = Death
+		p.Switch = time.Duration(topology.ActiveDownInterval(v, w.priority(name, best)))
+		p.Silent = p.Switch
+	default:
+		p.Cause = Release
+		p.Switch = time.Duration(topology.SkewTime(v, w.priority(name, best)))
+	}
+	p.To = []string{best}
+	return p
+}
+
+// current is the Active host that may go on, the better one of several; "" for
+// none.
+func (w *world) current(able, active []string) string {
+	for _, host := range able {
+		if slices.Contains(active, host) {
+			return host
+		}
+	}
+	return ""
+}
+
+// able are the members that can be Active, the best first.
+func (w *world) able(name string) []string {
+	var hosts []string
+	for host := range w.members[name] {
+		if w.fit(name, host) && w.grouped(name, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	slices.SortFunc(hosts, func(a, b string) int {
+		return cmp.Or(cmp.Compare(w.priority(name, b), w.priority(name, a)), address(w.spec, b).Compare(address(w.spec, a)), cmp.Compare(a, b))
+	})
+	return hosts
+}
+
+func address(s *schema.Spec, host string) netip.Addr {
+	a, _ := netip.ParseAddr(s.Hosts[host].Address)
+	return a
+}
+
+// fit tells whether nothing keeps a member from being Active.
+func (w *world) fit(name, host string) bool {
+	m := w.members[name][host]
+	if out := w.unplugged[host]; w.dead[host] || m.Maintenance || out[""] || out[m.Interface] {
+		return false
+	}
+	for _, check := range m.Checks {
+		if w.failing[host][check] && w.spec.Checks[check].Weight == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// grouped tells whether a member may be Active as far as its sync groups go:
+// all of them or none.
+func (w *world) grouped(name, host string) bool {
+	group := w.members[name][host].SyncGroup
+	for other := range w.members {
+		if m, member := w.members[other][host]; member && group != "" && m.SyncGroup == group && !w.fit(other, host) {
+			return false
+		}
+	}
+	return true
+}
+
+// priority is what a member advertises, with what its checks cost.
+func (w *world) priority(name, host string) int {
+	m := w.members[name][host]
+	p := m.Priority
+	if p == 255 {
+		return p
+	}
+	for _, check := range m.Checks {
+		if weight := w.spec.Checks[check].Weight; w.failing[host][check] == (weight < 0) {
+			p += weight
+		}
+	}
+	return min(max(p, 1), 254)
+}
+
+// parted are the hosts that are Active in a split: each that hears no better
+// one.
+func (w *world) parted(able []string) (hosts []string) {
+	for _, host := range able {
+		if slices.Contains(w.apart, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	if len(hosts) < 2 {
+		return nil
+	}
+	slices.Sort(hosts)
+	return hosts
+}
+
+// failed are the hosts that serve nothing, as components.
+func (w *world) failed() []topology.Component {
+	var all []topology.Component
+	for _, host := range sorted(w.spec.Hosts) {
+		if w.dead[host] || w.unplugged[host][""] {
+			all = append(all, topology.Component{Kind: topology.KindHost, Name: host})
+		}
+	}
+	return all
+}
+
+// unserved are the entry points that nobody answers for.
+func (w *world) unserved() []string {
+	var all []string
+	for _, e := range w.model.Entries() {
+		if !w.model.Served(e, w.failed()...) {
+			all = append(all, e.ID())
+		}
+	}
+	return all
+}

@@ -1,0 +1,49 @@
+package drill
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hactl/hactl/schema"
+)
+
+// Standard is the drill for any specification: for each host that is Active
+// when all is well, its death and its return, a planned stop and a maintenance;
+// drift; a push that is wrong. Hosts alone in all that they do are not killed.
+func Standard(spec *schema.Spec) *Script {
+	s := &Script{Name: "the standard drill"}
+	add := func(verb Verb, args ...string) { s.Steps = append(s.Steps, Step{Verb: verb, Args: args}) }
+	w := newWorld()
+	w.follow(spec)
+	var played []string
+	for _, name := range sorted(spec.VirtualRouters) {
+		able := w.able(name)
+		if len(able) < 2 || slices.Contains(played, able[0]) {
+			continue
+		}
+		host := able[0]
+		played = append(played, host)
+		add(Say, fmt.Sprintf("%s loses its power, right after an advertisement of %s.", host, name))
+		add(Kill, host)
+		add(Say, fmt.Sprintf("%s has power again.", host))
+		add(Boot, host)
+		add(Say, fmt.Sprintf("hactl is stopped on %s, as for an upgrade of the machine.", host))
+		add(Stop, host)
+		add(Start, host)
+		add(Say, fmt.Sprintf("A push: %s goes into maintenance, and comes out of it.", host))
+		add(Maintenance, host, "on")
+		add(Maintenance, host, "off")
+	}
+	if pools := sorted(spec.Pools); len(pools) > 0 {
+		add(Say, fmt.Sprintf("Somebody disables pool %s in the dashboard.", pools[0]))
+		add(Drift, schema.ID{Kind: schema.KindPool, Name: pools[0]}.String())
+	} else if records := sorted(spec.DNSRecords); len(records) > 0 {
+		add(Say, fmt.Sprintf("Somebody deletes the DNS record %s.", records[0]))
+		add(Drift, schema.ID{Kind: schema.KindDNSRecord, Name: records[0]}.String())
+	}
+	add(Say, "A push with a mistake: every host refuses it, and nothing is changed.")
+	add(Mistake)
+	add(Expect, "refused")
+	add(Revert)
+	return s
+}
