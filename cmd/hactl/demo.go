@@ -1,12 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -18,168 +19,275 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hactl/hactl/engines/cloudflare/cfsim"
+	"github.com/hactl/hactl/engines/host/netns"
 	"github.com/hactl/hactl/examples"
+	"github.com/hactl/hactl/reconcile/drill"
 	"github.com/hactl/hactl/reconcile/render"
+	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/schema"
 )
 
-// demoExample is the specification that the demo tells its story with.
-const demoExample = "lb-public-hostnames/edge.cue"
-
-// demoPush is what the demo changes in it: the weight of an origin, a new
-// origin, and a tunnel that goes.
-var demoPush = []struct{ before, after string }{
-	{`		origins: tunnel: {
-			tunnel: "tokyo"
-			header: Host: ["tokyo.example.com"]
-		}
-`, `		origins: {
-			tunnel: {
-				tunnel: "tokyo"
-				weight: 0.8
-				header: Host: ["tokyo.example.com"]
-			}
-			cloud: {address: "203.0.113.80", weight: 0.2}
-		}
-`},
-	{`		origins: tunnel: {
-			tunnel: "osaka"
-			header: Host: ["osaka.example.com"]
-		}
-`, `		origins: colo: address: "198.51.100.80"
-`},
-	{`	osaka: {
-		connectors: ["osaka01"]
-		ingress: [{hostname: "osaka.example.com", service: "http://127.0.0.1:8080"}]
-	}
-`, ``},
-}
+// What the demo plays unless it is told otherwise.
+const (
+	demoExample = "edge-and-lan"
+	demoDrill   = "drill.txt"
+)
 
 func newDemo() *cobra.Command {
-	return &cobra.Command{
+	d := &demo{}
+	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "See it work on this machine, without an account",
-		Long: `demo makes a Git repository from an example, starts the simulated Cloudflare, and
-runs hactl against the two: a first apply, a push, a mistake, and a change
-behind its back. It needs git, and leaves nothing behind.`,
+		Short: "See it work on this machine, without an account; drill a specification",
+		Long: `demo builds the hosts of a specification on this machine, runs an agent on each, a
+Git server, a simulated Cloudflare, and a client that asks the virtual addresses
+every 5 ms. Then it plays a drill, and prints what was predicted beside what was
+measured: pushes, drift, a host that dies and comes back, a check that fails, a
+push that is wrong, maintenance, a planned stop.
+
+As root, hosts are network namespaces with real sockets and addresses; without,
+they are in memory. Nothing outside is reached: no account, no notification, no
+health check of the specification's, no hook. It needs git, and leaves nothing
+behind.
+
+--spec drills a specification of yours, with the standard drill or a --script:
+
+  say WORDS                        is shown
+  push PATH                        a file or folder takes the specification's place
+  edit FILE OLD NEW                change a text in it, and push
+  revert                           take the last push back
+  mistake                          push what does not evaluate
+  maintenance HOST on|off          by a push
+  kill HOST, boot HOST             power, off right after an advertisement
+  stop HOST, start HOST            hactl run is told to end, is started
+  unplug HOST [INTERFACE], plug    a cable
+  split HOST HOST..., heal         hosts do not hear each other
+  check HOST NAME fail|pass        what a health check finds
+  drift pool/NAME|dnsRecord/NAME   changed behind the specification's back
+  service git|api down|up          cannot be reached
+  wait DURATION
+  expect active ROUTER HOST|nobody
+  expect silence DURATION          of the last step, at most
+  expect refused
+  expect served|unserved ENTRY
+
+Words with blanks stand in double quotes; # begins a comment. --keep leaves it
+running, with the page, and takes further steps from its input.
+
+Exit code: 0 all went as predicted, 2 something did not, 1 it could not be
+played.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := os.MkdirTemp("", "hactl-demo-")
-			if err != nil {
-				return err
-			}
-			defer func() { _ = os.RemoveAll(dir) }()
-			w := cmd.OutOrStdout()
-			d := &demo{ctx: cmd.Context(), out: w, style: style(cmd, w), dir: dir, began: time.Now()}
-			return d.tell()
-		},
+		RunE: d.run,
 	}
+	flags := cmd.Flags()
+	flags.StringVar(&d.spec, "spec", "", "directory of the specification to drill (default: the example "+demoExample+")")
+	flags.StringVar(&d.script, "script", "", "file with the drill (default: the standard drill; the example's own without --spec)")
+	flags.BoolVar(&d.keep, "keep", false, "go on until interrupted, and take steps from the input")
+	flags.BoolVar(&d.memory, "memory", false, "hosts in memory, even as root")
+	flags.StringVar(&d.listen, "listen", "127.0.0.1:0", "address of loopback for the page")
+	flags.StringVarP(&d.output, "output", "o", "text", "text or json")
+	_ = cmd.MarkFlagDirname("spec")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
 }
 
-// demo is one telling of the story. Every command in it is a real process.
+// demo is one run of it.
 type demo struct {
-	ctx   context.Context
-	out   io.Writer
-	style render.Style
-	dir   string
-	began time.Time
-	env   []string
-	sim   *cfsim.Server
-	api   string // base URL of the simulator
+	spec, script   string
+	keep, memory   bool
+	listen, output string
+
+	out    io.Writer // for people
+	style  render.Style
+	dir    string // of the specification
+	lab    *lab
+	player *drill.Player
+	played []*drill.Outcome
 }
 
-func (d *demo) tell() error {
+func (d *demo) run(cmd *cobra.Command, _ []string) error {
+	if d.output != "text" && d.output != "json" {
+		return fmt.Errorf("-o %s: want text or json", d.output)
+	}
+	if err := (&listenFlags{address: d.listen}).check(); err != nil {
+		return err
+	}
 	if _, err := exec.LookPath("git"); err != nil {
 		return errors.New("the demo needs git")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	d.out = render.Clean{W: cmd.OutOrStdout()}
+	d.style = style(cmd, cmd.OutOrStdout())
+	if d.style.Color {
+		d.out = cmd.OutOrStdout()
+	}
+	if d.output == "json" {
+		d.out = io.Discard
+	}
+	dir, err := os.MkdirTemp("", "hactl-demo-")
 	if err != nil {
 		return err
 	}
-	d.sim = cfsim.New(cfsim.Options{Zones: []string{"example.com"}})
-	d.api = "http://" + l.Addr().String() + cfsim.Prefix
-	d.env = append(os.Environ(),
-		"CLOUDFLARE_BASE_URL="+d.api, "CLOUDFLARE_ACCOUNT_ID="+d.sim.Account(), "CLOUDFLARE_API_TOKEN="+simToken,
-		"HACTL_STATE_DIR="+filepath.Join(d.dir, "state"), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
-		"GIT_AUTHOR_NAME=demo", "GIT_AUTHOR_EMAIL=demo@example.com", "GIT_COMMITTER_NAME=demo", "GIT_COMMITTER_EMAIL=demo@example.com",
-	)
-	ctx, cancel := context.WithCancel(d.ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	go func() { served <- serve(ctx, l, d.sim) }()
-	if err := errors.Join(d.story(), d.ctx.Err()); err != nil {
+	defer func() { _ = os.RemoveAll(dir) }()
+	began := time.Now()
+	err = d.play(cmd.Context(), dir, cmd.InOrStdin())
+	if err != nil {
 		return err
 	}
-	cancel()
-	if err := <-served; err != nil {
-		return err
+	if d.output == "json" {
+		err = render.DrillJSON(cmd.OutOrStdout(), d.played)
+	} else {
+		d.say("That took %s.", time.Since(began).Round(100*time.Millisecond))
+		err = render.DrillTable(d.out, d.played)
+		if d.spec == "" && err == nil {
+			_, err = fmt.Fprint(d.out, "\nGo on with your own:\n  hactl init my-edge && hactl demo --spec my-edge\n  hactl sim        # the simulated Cloudflare alone, to play with\n")
+		}
 	}
-	d.say("That took %s. Go on with your own:", time.Since(d.began).Round(100*time.Millisecond))
-	_, err = fmt.Fprint(d.out, "  hactl init my-edge && hactl validate -C my-edge\n  hactl sim        # the same simulated Cloudflare, to play with\n")
+	if err == nil && render.Deviations(d.played) > 0 {
+		err = exitChanges
+	}
 	return err
 }
 
-func (d *demo) story() error {
-	spec, err := examples.FS.ReadFile(demoExample)
+// play builds the lab in dir, plays, and takes it down.
+func (d *demo) play(ctx context.Context, dir string, in io.Reader) (err error) {
+	script, spec, err := d.read(ctx, dir)
 	if err != nil {
 		return err
 	}
-	d.say("A Git repository holds one spec: two sites with a tunnel each, health checks, pools, and a load balancer that fails over.")
-	if err := d.repository(string(spec)); err != nil {
+	layout, err := netns.Plan(spec)
+	if err != nil {
+		return fmt.Errorf("these hosts cannot be built here: %w", err)
+	}
+	st, err := d.place(ctx, dir, layout, spec)
+	if err != nil {
 		return err
 	}
-	if err := d.excerpt(string(spec)); err != nil {
+	if d.lab, err = newLab(ctx, dir, labZones(spec), st); err != nil {
+		return errors.Join(err, st.close())
+	}
+	defer func() { err = errors.Join(err, d.lab.close()) }()
+	labEnvironment(d.lab)
+	d.player = &drill.Player{Lab: d.lab, Dir: filepath.Dir(d.script), Poll: labPoll, Resync: labResync, Begun: d.begun, Ended: d.ended}
+	page, err := d.page(ctx)
+	if err != nil {
 		return err
 	}
-	d.say("Cloudflare is empty (a simulated one, on loopback). What would a first apply do?")
-	if err := d.hactl(exitChanges, "diff", "--repo", "edge.git", "--out", "first.plan"); err != nil {
-		return err
+	if err := d.open(ctx, spec, page); err != nil {
+		return d.explain(err)
 	}
-	d.say("Do exactly that. Steps run in parallel as their needs allow; at the end hactl reads again to be sure.")
-	if err := d.hactl(0, "apply", "--yes", "first.plan"); err != nil {
-		return err
+	if _, err := d.player.Play(ctx, script); err != nil {
+		return d.explain(err)
 	}
-	d.say("The second look finds nothing to do.")
-	if err := d.hactl(0, "diff", "--repo", "edge.git"); err != nil {
-		return err
+	if d.keep {
+		d.steps(ctx, in, page)
 	}
+	return nil
+}
 
-	d.say("A push: Tokyo gives a fifth of its load to a server in the cloud, and Osaka moves from its tunnel to a colocated server.")
-	pushed := string(spec)
-	for _, change := range demoPush {
-		if !strings.Contains(pushed, change.before) {
-			return fmt.Errorf("the demo no longer fits %s", demoExample)
+// read finds the specification and the script, and says what is wrong with
+// them before anything is built.
+func (d *demo) read(ctx context.Context, dir string) (*drill.Script, *schema.Spec, error) {
+	d.dir = d.spec
+	var text []byte
+	name := d.script
+	if d.spec == "" {
+		d.dir = filepath.Join(dir, "example")
+		files, err := fs.Sub(examples.FS, demoExample)
+		if err == nil {
+			err = os.CopyFS(d.dir, files)
 		}
-		pushed = strings.Replace(pushed, change.before, change.after, 1)
+		if err == nil {
+			text, err = fs.ReadFile(files, demoDrill)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if d.script == "" {
+			name = demoDrill
+		}
 	}
-	if err := d.push(pushed, "tokyo: spill into the cloud; osaka: no tunnel"); err != nil {
-		return err
+	spec, err := evaluateFolder(ctx, d.dir)
+	var invalid *drill.InvalidError
+	if errors.As(err, &invalid) {
+		return nil, nil, fmt.Errorf("the specification cannot be drilled:\n%w", err)
+	} else if err != nil {
+		return nil, nil, err
 	}
-	if err := d.hactl(exitChanges, "diff", "--repo", "edge.git", "--out", "push.plan"); err != nil {
-		return err
+	adaptToLab(spec)
+	if d.script != "" {
+		if text, err = os.ReadFile(d.script); err != nil {
+			return nil, nil, err
+		}
 	}
-	d.say("Mind the order: the pool lets go of the tunnel before the tunnel goes.")
-	if err := d.hactl(0, "apply", "--yes", "push.plan"); err != nil {
-		return err
+	if name == "" {
+		return drill.Standard(spec), spec, nil
 	}
+	script, err := drill.Parse(name, bytes.NewReader(text))
+	if err == nil {
+		err = script.Fits(spec)
+	}
+	return script, spec, err
+}
 
-	d.say("Somebody disables a pool in the dashboard, and stretches a weight. hactl sees both, as drift.")
-	if err := d.behind(); err != nil {
-		return err
+// place is where the hosts are.
+func (d *demo) place(ctx context.Context, dir string, layout *netns.Layout, spec *schema.Spec) (labSite, error) {
+	if !d.memory && os.Geteuid() == 0 {
+		_ = netns.Sweep("") // what a demo that was killed has left
+		st, err := newNetnsSite(ctx, dir, layout)
+		if err == nil || !errors.Is(err, netns.ErrPrivilege) {
+			return st, err
+		}
 	}
-	if err := d.hactl(exitChanges, "diff", "--repo", "edge.git", "--out", "drift.plan"); err != nil {
-		return err
+	if len(spec.SyncGroups) > 0 {
+		return nil, errors.New("hosts in memory have no sync groups: drill this specification as root")
 	}
-	if err := d.hactl(0, "apply", "--yes", "drift.plan"); err != nil {
-		return err
-	}
+	return newMemorySite(dir, layout), nil
+}
 
-	d.say("A push with mistakes: all of them are named, at their lines, and nothing is changed.")
-	broken := strings.Replace(pushed, `weight: 0.8`, `wieght: 0.8`, 1)
-	broken = strings.Replace(broken, `fallbackPool: "osaka"`, `fallbackPool: "osaca"`, 1)
-	if err := d.push(broken, "oops"); err != nil {
+// labEnvironment is that of the lab's agents, in place of the user's: they reach
+// the simulator and nothing else.
+func labEnvironment(l *lab) {
+	for _, e := range os.Environ() {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "HACTL_") || strings.HasPrefix(name, "CLOUDFLARE_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	for _, name := range []string{"STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "http_proxy", "HTTP_PROXY"} {
+		_ = os.Unsetenv(name)
+	}
+	_ = os.Setenv("CLOUDFLARE_BASE_URL", l.base+cfsim.Prefix)
+	_ = os.Setenv("CLOUDFLARE_ACCOUNT_ID", l.sim.Account())
+	_ = os.Setenv("CLOUDFLARE_API_TOKEN", simToken)
+}
+
+// open starts the hosts with the specification.
+func (d *demo) open(ctx context.Context, spec *schema.Spec, page string) error {
+	hosts := len(spec.Hosts)
+	d.say("One specification: %s, %s, %s. What its hosts, tunnels and pools cannot lose:", count(hosts, "host"), count(len(spec.VirtualRouters), "Virtual Router"), count(len(spec.LoadBalancers)+len(spec.PrivateLoadBalancers), "load balancer"))
+	if err := render.Spof(d.out, topology.New(spec).Spof(1), d.style); err != nil {
 		return err
 	}
-	return d.hactl(exitError, "apply", "--yes", "--repo", "edge.git")
+	d.say("It is pushed to a Git repository. The hosts are %s; each has an agent, and the edge is a simulated Cloudflare.", d.lab.site.what())
+	if page != "" {
+		fmt.Fprintf(d.out, "The page: %s\n", page)
+	}
+	for _, host := range d.lab.hosts(spec) {
+		if err := d.lab.site.power(ctx, host, true); err != nil {
+			return fmt.Errorf("%s: %w", host, err)
+		}
+	}
+	abs, err := filepath.Abs(d.dir)
+	if err != nil {
+		return err
+	}
+	_, err = d.player.Open(ctx, abs)
+	return err
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // say prints a sentence of the story.
@@ -187,128 +295,76 @@ func (d *demo) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(d.out, "\n%s\n\n", d.style.Emphasis("▌ "+fmt.Sprintf(format, args...)))
 }
 
-// excerpt shows the part of the spec that people come for.
-func (d *demo) excerpt(spec string) error {
-	i := strings.Index(spec, "tunnels:")
-	j := strings.Index(spec, "monitors:")
-	if i < 0 || j < i {
-		return fmt.Errorf("the demo no longer fits %s", demoExample)
+func (d *demo) begun(s drill.Step) {
+	if s.Verb == drill.Say {
+		d.say("%s", s.Args[0])
+		return
 	}
-	_, err := fmt.Fprintf(d.out, "  %s\n  ...\n", strings.ReplaceAll(strings.TrimSpace(spec[i:j]), "\n", "\n  "))
+	if len(d.played) > 0 || s.Verb != drill.Push { // The first push has been told.
+		fmt.Fprintln(d.out, d.style.Emphasis("$ "+s.String()))
+	}
+}
+
+func (d *demo) ended(o *drill.Outcome) {
+	d.played = append(d.played, o)
+	_ = render.DrillStep(d.out, o, d.style)
+}
+
+// explain adds to an error what the agents have said last.
+func (d *demo) explain(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	for _, host := range d.lab.hosts(nil) {
+		lines := strings.Split(strings.TrimSpace(d.lab.site.log(host)), "\n")
+		fmt.Fprintf(d.out, "\nlast of %s:\n  %s\n", host, strings.Join(lines[max(0, len(lines)-5):], "\n  "))
+	}
 	return err
 }
 
-func (d *demo) bare() string { return filepath.Join(d.dir, "edge.git") }
-func (d *demo) work() string { return filepath.Join(d.dir, "edge") }
-
-// repository makes the bare repository and its first commit.
-func (d *demo) repository(spec string) error {
-	for _, args := range [][]string{
-		{"init", "--quiet", "--bare", "--initial-branch=main", d.bare()},
-		{"init", "--quiet", "--initial-branch=main", d.work()},
-		{"-C", d.work(), "remote", "add", "origin", d.bare()},
-	} {
-		if err := d.git(args...); err != nil {
-			return err
-		}
-	}
-	return d.push(spec, "two sites behind one hostname")
-}
-
-func (d *demo) push(spec, message string) error {
-	if err := os.WriteFile(filepath.Join(d.work(), "edge.cue"), []byte(spec), 0o644); err != nil {
-		return err
-	}
-	d.prompt("git commit -am %q && git push", message)
-	for _, args := range [][]string{{"add", "."}, {"commit", "--quiet", "--message", message}, {"push", "--quiet", "origin", "main"}} {
-		if err := d.git(append([]string{"-C", d.work()}, args...)...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *demo) git(args ...string) error {
-	cmd := exec.CommandContext(d.ctx, "git", args...)
-	cmd.Env = d.env
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("git %s: %w: %s", args[0], err, bytes.TrimSpace(out))
-	}
-	return nil
-}
-
-func (d *demo) prompt(format string, args ...any) {
-	_, _ = fmt.Fprintln(d.out, d.style.Emphasis("$ "+fmt.Sprintf(format, args...)))
-}
-
-// hactl runs this very program, in the demo's folder.
-func (d *demo) hactl(want exitCode, args ...string) error {
-	d.prompt("hactl %s", strings.Join(args, " "))
-	cmd := exec.CommandContext(d.ctx, "/proc/self/exe", args...)
-	cmd.Dir = d.dir
-	cmd.Args[0] = os.Args[0]
-	cmd.Env, cmd.Stdout, cmd.Stderr = d.env, d.out, d.out
-	if !d.style.Color {
-		cmd.Env = append(cmd.Env, "NO_COLOR=1")
-	}
-	err := cmd.Run()
-	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != int(want) {
-		return fmt.Errorf("hactl %s: exit code %d expected: %w", args[0], want, err)
-	}
-	_, err = fmt.Fprintf(d.out, "%s\n", d.style.Faint(fmt.Sprintf("(exit code %d)", want)))
-	return err
-}
-
-// behind changes the pool "tokyo" as the dashboard would.
-func (d *demo) behind() error {
-	pools := d.api + "/accounts/" + d.sim.Account() + "/load_balancers/pools"
-	var list struct {
-		Result []map[string]any `json:"result"`
-	}
-	if err := d.call(http.MethodGet, pools, nil, &list); err != nil {
-		return err
-	}
-	for _, pool := range list.Result {
-		if pool["name"] != "tokyo" {
-			continue
-		}
-		origins, _ := pool["origins"].([]any)
-		for _, o := range origins {
-			if origin, ok := o.(map[string]any); ok && origin["name"] == "cloud" {
-				origin["weight"] = 1
+// steps plays what is read from the input, until ctx ends.
+func (d *demo) steps(ctx context.Context, in io.Reader, page string) {
+	d.say("It goes on until you interrupt it; a step such as \"kill HOST\" is played at once. The page: %s", page)
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(in); s.Scan(); {
+			select {
+			case lines <- s.Text():
+			case <-ctx.Done():
+				return
 			}
 		}
-		return d.call(http.MethodPatch, fmt.Sprintf("%s/%s", pools, pool["id"]), map[string]any{"enabled": false, "origins": origins}, nil)
+	}()
+	for {
+		select {
+		case line, more := <-lines:
+			if !more {
+				lines = nil
+				continue
+			}
+			script, err := drill.Parse("step", strings.NewReader(line))
+			if err == nil {
+				script.Steps[0].Line = 0
+				_, err = d.player.Play(ctx, script)
+			}
+			if err != nil && ctx.Err() == nil && strings.TrimSpace(line) != "" {
+				fmt.Fprintln(d.out, err)
+			}
+		case <-ctx.Done():
+			return
+		}
 	}
-	return errors.New("the demo's pool is gone")
 }
 
-func (d *demo) call(method, url string, body, into any) error {
-	var content io.Reader = http.NoBody
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		content = bytes.NewReader(b)
-	}
-	r, err := http.NewRequestWithContext(d.ctx, method, url, content)
+// page serves the page, and says where.
+func (d *demo) page(ctx context.Context) (string, error) {
+	l, err := net.Listen("tcp", d.listen)
 	if err != nil {
-		return err
+		return "", fmt.Errorf("--listen: %w", err)
 	}
-	r.Header.Set("Authorization", "Bearer "+simToken)
-	r.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(response.Body)
-		return fmt.Errorf("%s %s: %s", method, url, b)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.NewDecoder(response.Body).Decode(into)
+	server := &http.Server{Handler: d.lab.pages(), ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	return "http://" + l.Addr().String() + "/", nil
 }

@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"reconcile/topology":           {"schema", "reconcile"},
 	"reconcile/topology/draw":      {"reconcile/topology"},
 	"reconcile/drill":              {"schema", "reconcile/topology"},
-	"reconcile/render":             {"schema", "reconcile", "reconcile/topology"},
+	"reconcile/render":             {"schema", "reconcile", "reconcile/topology", "reconcile/drill"},
 	"reconcile/status":             {"schema", "reconcile", "reconcile/follow", "reconcile/topology", "reconcile/topology/draw", "reconcile/render"},
 	"reconcile/enginetest":         {"schema", "reconcile", "reconcile/loop"},
 	"engines/cloudflare":           {"schema", "reconcile"},

@@ -107,7 +107,9 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 		}
 	}
 	if r.lab != "" {
+		engine := r.around.engine
 		r.around = labSurroundings(r.lab)
+		r.around.engine = engine
 	}
 	allowed, err := allowedRules(r.allow)
 	if err != nil {

@@ -31,17 +31,6 @@ func (v *services) call(method, path string, body any) map[string]any {
 	return envelope
 }
 
-type answerBuffer struct {
-	header http.Header
-	body   bytes.Buffer
-}
-
-func (a *answerBuffer) Header() http.Header { return a.header }
-
-func (a *answerBuffer) WriteHeader(int) {}
-
-func (a *answerBuffer) Write(b []byte) (int, error) { return a.body.Write(b) }
-
 func (v *services) list(path string) (objects []map[string]any) {
 	v.s.t.Helper()
 	list, _ := v.call(http.MethodGet, path, nil)["result"].([]any)

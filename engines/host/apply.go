@@ -180,9 +180,9 @@ func (e *Engine) begin(name string, members []*router, resume map[string]vrrp.Sn
 		}
 		_, resumed := resume[r.cfg.Name]
 		var complete bool
-		r.checks, complete = e.cfg.verdict(&r.cfg, e.results, r.told || resumed)
+		r.checks, complete = e.cfg.Verdict(&r.cfg, e.results, r.told || resumed)
 		r.told = r.told || resumed || complete
-		e.handle(r, r.checks.event())
+		e.handle(r, r.checks.Event())
 		e.handle(r, vrrp.Maintenance(e.maintained(r)))
 	}
 	for _, r := range members {

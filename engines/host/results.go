@@ -23,9 +23,9 @@ type Checks struct {
 	Waiting bool `json:"waiting,omitempty"`
 }
 
-// verdict adds up what the results do to a router. What has no result yet does
+// Verdict adds up what the results do to a router. What has no result yet does
 // nothing to one that works, and keeps one that starts from doing so.
-func (c *Config) verdict(r *Router, results map[string]Result, told bool) (v Checks, complete bool) {
+func (c *Config) Verdict(r *Router, results map[string]Result, told bool) (v Checks, complete bool) {
 	complete = true
 	for _, name := range r.Checks {
 		weight := c.Checks[name].Weight
@@ -45,18 +45,19 @@ func (c *Config) verdict(r *Router, results map[string]Result, told bool) (v Che
 
 // judgeChecks gives a machine what its checks say, where that is new.
 func (e *Engine) judgeChecks(r *router) {
-	v, complete := e.cfg.verdict(&r.cfg, e.results, r.told)
+	v, complete := e.cfg.Verdict(&r.cfg, e.results, r.told)
 	r.told = r.told || complete
 	if v == r.checks {
 		return
 	}
 	r.checks = v
 	if r.machine != nil {
-		e.handle(r, v.event())
+		e.handle(r, v.Event())
 	}
 }
 
-func (c Checks) event() vrrp.Checks {
+// Event is that for the router's machine.
+func (c Checks) Event() vrrp.Checks {
 	return vrrp.Checks{Weight: c.Weight, Fault: c.Fault || c.Waiting}
 }
 

@@ -46,7 +46,7 @@ const (
 	Plug        Verb = "plug"        // HOST [INTERFACE]
 	Split       Verb = "split"       // HOST...: do not hear each other, and clients hear all
 	Heal        Verb = "heal"        // the split
-	Check   Verb = "check"       // HOST NAME fail|pass
+	Check       Verb = "check"       // HOST NAME fail|pass
 	Drift       Verb = "drift"       // pool/NAME or dnsRecord/NAME: changed behind the specification's back
 	Service     Verb = "service"     // git|api down|up
 	Wait        Verb = "wait"        // DURATION

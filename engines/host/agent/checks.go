@@ -127,3 +127,17 @@ func (t *tally) add(ok bool) (changed bool) {
 	t.ok, t.contrary = ok, 0
 	return true
 }
+
+// Rehearsal tries checks as an Agent does, and asks somebody how they do: for
+// hosts in memory. Use NewRehearsal.
+type Rehearsal struct{ checks *checks }
+
+// NewRehearsal tries nothing before Set. found hears of each result that is new.
+func NewRehearsal(ask func(check string) error, found func(check string, ok bool, detail string)) *Rehearsal {
+	return &Rehearsal{newChecks(found, ask)}
+}
+
+// Set makes these the checks that are tried, until ctx ends.
+func (r *Rehearsal) Set(ctx context.Context, wanted map[string]schema.HealthCheck) {
+	r.checks.set(ctx, "", wanted, nil)
+}

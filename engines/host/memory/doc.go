@@ -4,6 +4,6 @@
 //
 // It is for playing through what takes hours, on the virtual time of
 // testing/synctest, and where there is no root. It keeps the time that
-// package time gives it. What it leaves out is the machine: interfaces, sockets,
-// addresses in a kernel, checks and hooks.
+// package time gives it. What it leaves out is the machine: sockets, addresses in
+// a kernel, checks (but for what they find) and hooks; and sync groups.
 package memory

@@ -19,22 +19,54 @@ type LAN struct {
 	queue []frame
 	busy  bool
 	cut   func(from, to string) bool
+	wire  func(host, iface string) string
+	watch func(Advert)
+}
+
+// Advert is an advertisement as it leaves a host.
+type Advert struct {
+	Time      time.Time
+	Host      string
+	Interface string
+	VRID      uint8
+	IPv6      bool
+	Priority  uint8
 }
 
 // frame is an advertisement on its way.
 type frame struct {
 	from, to *Node
+	wire     string // it came by
 	packet   vrrp.Packet
 }
 
 // NewLAN is a LAN without hosts. Its time begins now.
 func NewLAN() *LAN { return &LAN{epoch: time.Now()} }
 
-// Join adds a host that is switched off.
-func (l *LAN) Join(name string, address netip.Addr) *Node {
+// Wire says which of several LANs an interface of a host is on; without, there
+// is one. It is called before hosts boot, and must not call the LAN.
+func (l *LAN) Wire(wire func(host, iface string) string) { l.wire = wire }
+
+// Watch has f told of every advertisement. It must not call the LAN.
+func (l *LAN) Watch(f func(Advert)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := &Node{lan: l, name: name, address: address}
+	l.watch = f
+}
+
+func (l *LAN) wireOf(n *Node, iface string) string {
+	if l.wire == nil {
+		return ""
+	}
+	return l.wire(n.name, iface)
+}
+
+// Join adds a host that is switched off. It sends from the first of its addresses
+// that is of a Virtual Router's family.
+func (l *LAN) Join(name string, addresses ...netip.Addr) *Node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := &Node{lan: l, name: name, addresses: addresses, unplugged: map[string]bool{}}
 	l.nodes = append(l.nodes, n)
 	return n
 }
@@ -62,19 +94,20 @@ func (l *LAN) Holders(address netip.Addr) []string {
 func (l *LAN) now() time.Duration { return time.Since(l.epoch) }
 
 // send queues a message for the hosts that it reaches. l.mu is held.
-func (l *LAN) send(from *Node, source, group netip.Addr, peers []netip.Addr, message []byte) {
+func (l *LAN) send(from *Node, wire string, source, group netip.Addr, peers []netip.Addr, message []byte) {
 	for _, to := range l.nodes {
 		if to == from || !to.on || l.cut != nil && l.cut(from.name, to.name) {
 			continue
 		}
-		if len(peers) > 0 && !slices.Contains(peers, to.address) {
-			continue
-		}
 		destination := group
 		if len(peers) > 0 {
-			destination = to.address
+			at := slices.IndexFunc(peers, func(a netip.Addr) bool { return slices.Contains(to.addresses, a) })
+			if at < 0 {
+				continue
+			}
+			destination = peers[at]
 		}
-		l.queue = append(l.queue, frame{from, to, vrrp.Packet{Source: source, Destination: destination, TTL: 255, Message: message}})
+		l.queue = append(l.queue, frame{from, to, wire, vrrp.Packet{Source: source, Destination: destination, TTL: 255, Message: message}})
 	}
 }
 
@@ -87,7 +120,7 @@ func (l *LAN) settle() {
 	for len(l.queue) > 0 {
 		f := l.queue[0]
 		l.queue = l.queue[1:]
-		f.to.receive(&f.packet)
+		f.to.receive(f.wire, &f.packet)
 	}
 	l.busy = false
 }

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -12,9 +13,9 @@ import (
 
 // Node is a host. Like an engine's process, it outlives who configures it.
 type Node struct {
-	lan     *LAN
-	name    string
-	address netip.Addr
+	lan       *LAN
+	name      string
+	addresses []netip.Addr
 
 	// Of the LAN's lock:
 	on      bool
@@ -26,6 +27,9 @@ type Node struct {
 	present *host.Config // with its stages
 	stages  *time.Timer  // of a change in steps
 	observe func(host.Event)
+	// unplugged interfaces, "" for all of them. Cables outlive the power.
+	unplugged map[string]bool
+	results   map[string]host.Result
 }
 
 // router is a Virtual Router on a host.
@@ -36,6 +40,8 @@ type router struct {
 	cause    vrrp.Cause
 	heard    time.Time // an advertisement with accepted parameters other than its own
 	retiring bool
+	checks   host.Checks
+	told     bool // every check has had a result
 }
 
 // ErrOff is the error of a host that is switched off.
@@ -63,7 +69,7 @@ func (n *Node) Crash() {
 	n.lan.mu.Lock()
 	defer n.lan.mu.Unlock()
 	n.on = false
-	n.routers, n.holds, n.wanted, n.present = nil, nil, nil, nil
+	n.routers, n.holds, n.wanted, n.present, n.results = nil, nil, nil, nil, nil
 	for _, t := range []*time.Timer{n.timer, n.stages} {
 		if t != nil {
 			t.Stop()
@@ -98,6 +104,51 @@ func (n *Node) Configure(c host.Config) error {
 	return err
 }
 
+// Cable pulls an interface's cable, or plugs it in; "" is all of them.
+func (n *Node) Cable(iface string, plugged bool) {
+	n.locked(func() {
+		if plugged && iface == "" {
+			clear(n.unplugged)
+		}
+		n.unplugged[iface] = !plugged
+		for _, r := range slices.Clone(n.routers) {
+			n.handle(r, vrrp.Link(n.linked(r)))
+		}
+	})
+}
+
+func (n *Node) linked(r *router) bool { return !n.unplugged[""] && !n.unplugged[r.cfg.Interface] }
+
+// Results is what health checks have found; those it does not name stay.
+func (n *Node) Results(results map[string]host.Result) {
+	n.locked(func() {
+		if n.results == nil {
+			n.results = map[string]host.Result{}
+		}
+		maps.Copy(n.results, results)
+		for _, r := range slices.Clone(n.routers) {
+			n.judge(r)
+		}
+	})
+}
+
+// judge gives a machine what its checks say, where that is new.
+func (n *Node) judge(r *router) {
+	v, complete := n.present.Verdict(&r.cfg, n.results, r.told)
+	r.told = r.told || complete
+	if v != r.checks {
+		r.checks = v
+		n.handle(r, v.Event())
+	}
+}
+
+// Wanted is what the host is to run; nil before it is configured.
+func (n *Node) Wanted() *host.Config {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	return n.wanted
+}
+
 // Config is what the host runs; nil before it is configured.
 func (n *Node) Config() *host.Config {
 	n.lan.mu.Lock()
@@ -116,12 +167,13 @@ func (n *Node) Status() *host.Status {
 	if n.present != nil {
 		s.Revision = n.present.Revision
 	}
+	s.Checks = maps.Clone(n.results)
 	for _, r := range n.routers {
 		m := r.machine.Status()
 		v := host.RouterStatus{
 			Name: r.cfg.Name, Interface: r.cfg.Interface, VRID: r.cfg.VRID, State: m.State.String(), Cause: r.cause.String(), Since: r.since,
-			Priority: m.Priority, Interval: m.Interval, Source: n.address, Leader: m.Leader, LeaderPriority: m.LeaderPriority,
-			Retiring: r.retiring, Maintenance: r.cfg.Maintenance,
+			Priority: m.Priority, Interval: m.Interval, Source: n.source(&r.cfg), Leader: m.Leader, LeaderPriority: m.LeaderPriority,
+			Retiring: r.retiring, Maintenance: r.cfg.Maintenance, Checks: r.checks,
 		}
 		for _, a := range r.cfg.Addresses {
 			v.Addresses = append(v.Addresses, a.Prefix)
@@ -200,6 +252,7 @@ func (n *Node) apply(c host.Config) {
 			r.cfg = w
 			n.handle(r, &cfg)
 			n.handle(r, vrrp.Maintenance(w.Maintenance || c.Maintenance))
+			n.judge(r)
 			continue
 		}
 		m, err := vrrp.New(cfg)
@@ -209,6 +262,8 @@ func (n *Node) apply(c host.Config) {
 		r := &router{cfg: w, machine: m, since: time.Now()}
 		n.routers = append(n.routers, r)
 		n.handle(r, vrrp.Maintenance(w.Maintenance || c.Maintenance))
+		n.handle(r, vrrp.Link(n.linked(r)))
+		n.judge(r)
 		n.handle(r, vrrp.Startup{})
 	}
 	n.routers = slices.DeleteFunc(n.routers, func(r *router) bool { return r.retiring && r.machine.State() == vrrp.StateInitialize })
@@ -218,15 +273,23 @@ func (n *Node) source(r *host.Router) netip.Addr {
 	if r.Source.IsValid() {
 		return r.Source
 	}
-	return n.address
+	six := len(r.Addresses) > 0 && r.Addresses[0].Prefix.Addr().Is6()
+	for _, a := range n.addresses {
+		if a.Is6() == six {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
-func (n *Node) receive(p *vrrp.Packet) {
+func (n *Node) receive(wire string, p *vrrp.Packet) {
 	if !n.on {
 		return
 	}
 	for _, r := range slices.Clone(n.routers) {
-		n.handle(r, p)
+		if n.linked(r) && n.lan.wireOf(n, r.cfg.Interface) == wire {
+			n.handle(r, p)
+		}
 	}
 }
 
@@ -237,7 +300,12 @@ func (n *Node) handle(r *router, ev vrrp.Event) {
 		case vrrp.ActionSend:
 			group := vrrp.MulticastAddress(r.cfg.Addresses[0].Prefix.Addr().Is6())
 			source := n.source(&r.cfg)
-			n.lan.send(n, source, group, r.cfg.Peers, r.machine.Append(nil, group, a.Priority))
+			if n.linked(r) {
+				if n.lan.watch != nil {
+					n.lan.watch(Advert{time.Now(), n.name, r.cfg.Interface, r.cfg.VRID, group.Is6(), a.Priority})
+				}
+				n.lan.send(n, n.lan.wireOf(n, r.cfg.Interface), source, group, r.cfg.Peers, r.machine.Append(nil, group, a.Priority))
+			}
 		case vrrp.ActionAdd:
 			for _, address := range a.Addresses {
 				if !slices.Contains(n.holds, address) {

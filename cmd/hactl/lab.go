@@ -1,0 +1,451 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/cgi"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hactl/hactl/engines/cloudflare/cfsim"
+	"github.com/hactl/hactl/reconcile/drill"
+	"github.com/hactl/hactl/reconcile/status"
+	"github.com/hactl/hactl/schema"
+	"github.com/hactl/hactl/schema/load"
+)
+
+// lab is hosts with agents that follow a Git repository and lead a simulated
+// Cloudflare: a drill.Lab. Where the hosts are is its site's.
+type lab struct {
+	dir  string // of all its files
+	sim  *cfsim.Server
+	site labSite
+	http *http.Server
+	base string // where hosts reach the services
+
+	mu   sync.Mutex
+	down map[string]bool // services
+	spec *schema.Spec    // pushed last that evaluates
+}
+
+// labSite is where the hosts of a lab are: network namespaces, or memory.
+type labSite interface {
+	// listen is for the services; hosts reach it at base.
+	listen() (l net.Listener, base string, err error)
+	// power of a host; on, its agent is started.
+	power(ctx context.Context, host string, on bool) error
+	// run starts the agent of a host, or tells it to end and waits for that.
+	run(ctx context.Context, host string, on bool) error
+	cable(host, iface string, plugged bool) error
+	split(hosts []string, apart bool) error
+	// probe asks an address from now on.
+	probe(a netip.Addr) error
+	adverts(since time.Time) []drill.Advert
+	silences(since time.Time) map[netip.Addr][]drill.Silence
+	// log is what a host's agent has said.
+	log(host string) string
+	// what is the site in words, for people.
+	what() string
+	close() error
+}
+
+// How often a lab's agents look at Git, and for drift.
+const (
+	labPoll   = time.Second
+	labResync = 3 * time.Second
+)
+
+// labHost is the directory of a host's files.
+func labHost(dir, host string) string { return filepath.Join(dir, "hosts", host) }
+
+// labArgs are the flags of a host's agent.
+func labArgs(dir, host, base string) []string {
+	d := labHost(dir, host)
+	return []string{
+		"--lab", d, "--host", host, "--repo", base + "/git/spec.git", "--ref", "main", "--path", labFolder, "--runtime", filepath.Join(d, "run"), "--state", filepath.Join(d, "state"),
+		"--poll", labPoll.String(), "--resync", labResync.String(),
+	}
+}
+
+// labFolder is that of the specification in the repository.
+const labFolder = "spec"
+
+// newLab makes the repository and the services; the hosts are off. zones are
+// those at Cloudflare.
+func newLab(ctx context.Context, dir string, zones []string, st labSite) (*lab, error) {
+	l := &lab{dir: dir, sim: cfsim.New(cfsim.Options{Zones: zones}), site: st, down: map[string]bool{}}
+	for _, args := range [][]string{
+		{"init", "--quiet", "--bare", "--initial-branch=main", l.path("spec.git")},
+		{"-C", l.path("spec.git"), "config", "uploadpack.allowFilter", "true"},
+		{"init", "--quiet", "--initial-branch=main", l.path("work")},
+		{"-C", l.path("work"), "remote", "add", "origin", l.path("spec.git")},
+	} {
+		if _, err := l.git(ctx, args...); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(l.folder(), 0o755); err != nil {
+		return nil, err
+	}
+	listener, base, err := st.listen()
+	if err != nil {
+		return nil, err
+	}
+	l.base = base
+	l.http = &http.Server{Handler: l, ReadHeaderTimeout: time.Minute}
+	go func() { _ = l.http.Serve(listener) }()
+	return l, nil
+}
+
+func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }
+func (l *lab) folder() string          { return filepath.Join(l.dir, "work", labFolder) }
+
+// close ends everything.
+func (l *lab) close() error {
+	err := l.site.close()
+	_ = l.http.Close()
+	return err
+}
+
+// ServeHTTP is Git below /git, and Cloudflare.
+func (l *lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := "api"
+	if strings.HasPrefix(r.URL.Path, "/git/") {
+		name = "git"
+	}
+	l.mu.Lock()
+	down := l.down[name]
+	l.mu.Unlock()
+	if down {
+		panic(http.ErrAbortHandler) // The connection breaks off.
+	}
+	if name == "api" {
+		l.sim.ServeHTTP(w, r)
+		return
+	}
+	git, err := exec.LookPath("git")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	backend := &cgi.Handler{
+		Path: git, Args: []string{"http-backend"}, Root: "/git", Stderr: io.Discard,
+		Env: []string{"GIT_PROJECT_ROOT=" + l.dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + l.path("gitconfig")},
+	}
+	backend.ServeHTTP(w, r)
+}
+
+// git runs git without anybody's settings.
+func (l *lab) git(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+l.path("gitconfig"), "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=drill", "GIT_AUTHOR_EMAIL=drill@example.com",
+		"GIT_COMMITTER_NAME=drill", "GIT_COMMITTER_EMAIL=drill@example.com")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("git %s: %w: %s", args[0], err, bytes.TrimSpace(out))
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Push implements drill.Lab.
+func (l *lab) Push(ctx context.Context, message string, edit func(dir string) error) (string, *schema.Spec, error) {
+	if err := edit(l.folder()); err != nil {
+		return "", nil, err
+	}
+	spec, invalid := l.evaluate(ctx)
+	if invalid != nil && !errors.As(invalid, new(*drill.InvalidError)) {
+		return "", nil, invalid
+	}
+	work := l.path("work")
+	for _, args := range [][]string{{"add", "--all"}, {"commit", "--quiet", "--allow-empty", "--message", message}, {"push", "--quiet", "origin", "main"}} {
+		if _, err := l.git(ctx, append([]string{"-C", work}, args...)...); err != nil {
+			return "", nil, err
+		}
+	}
+	revision, err := l.git(ctx, "-C", work, "rev-parse", "HEAD")
+	if err != nil {
+		return "", nil, err
+	}
+	if spec == nil {
+		return revision, nil, invalid
+	}
+	l.mu.Lock()
+	l.spec = spec
+	l.mu.Unlock()
+	for _, v := range spec.VirtualRouters {
+		for _, text := range slices.Concat(v.Addresses, v.ExcludedAddresses) {
+			a, err := netip.ParsePrefix(text)
+			if err != nil || !v.Accept {
+				continue // It answers nobody.
+			}
+			if err := l.site.probe(a.Addr()); err != nil {
+				return "", nil, fmt.Errorf("ask %s: %w", a.Addr(), err)
+			}
+		}
+	}
+	return revision, spec, nil
+}
+
+// running is the specification that was pushed last and evaluates.
+func (l *lab) running() *schema.Spec {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spec
+}
+
+func (l *lab) evaluate(ctx context.Context) (*schema.Spec, error) {
+	spec, err := evaluateFolder(ctx, l.folder())
+	if spec != nil {
+		adaptToLab(spec)
+	}
+	return spec, err
+}
+
+// evaluateFolder loads a specification; what is wrong with it is a
+// drill.InvalidError.
+func evaluateFolder(ctx context.Context, dir string) (*schema.Spec, error) {
+	spec, _, err := load.Load(ctx, load.Files{FS: os.DirFS(dir), Dir: ".", Name: func(n string) string { return n }}, load.DefaultLimits())
+	var invalid *load.Invalid
+	if errors.As(err, &invalid) {
+		var lines []string
+		for _, p := range invalid.Problems {
+			lines = append(lines, fmt.Sprint(p))
+		}
+		return nil, &drill.InvalidError{Problems: strings.Join(lines, "\n")}
+	}
+	return spec, err
+}
+
+// hosts are those of a specification, or of the one that was pushed last.
+func (l *lab) hosts(spec *schema.Spec) []string {
+	if spec == nil {
+		spec = l.running()
+	}
+	if spec == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(spec.Hosts))
+}
+
+// Power implements drill.Lab.
+func (l *lab) Power(ctx context.Context, host string, on bool) error {
+	return l.site.power(ctx, host, on)
+}
+
+// Run implements drill.Lab.
+func (l *lab) Run(ctx context.Context, host string, on bool) error {
+	return l.site.run(ctx, host, on)
+}
+
+// Cable implements drill.Lab.
+func (l *lab) Cable(_ context.Context, host, iface string, plugged bool) error {
+	return l.site.cable(host, iface, plugged)
+}
+
+// Split implements drill.Lab.
+func (l *lab) Split(_ context.Context, hosts []string, apart bool) error {
+	return l.site.split(hosts, apart)
+}
+
+// Check implements drill.Lab.
+func (l *lab) Check(_ context.Context, host, check string, fails bool) error {
+	path := failingCheck(labHost(l.dir, host), check)
+	if !fails {
+		return os.RemoveAll(path)
+	}
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path, nil, 0o644)
+	}
+	return err
+}
+
+// Service implements drill.Lab.
+func (l *lab) Service(_ context.Context, name string, up bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down[name] = !up
+	return nil
+}
+
+// Adverts implements drill.Lab.
+func (l *lab) Adverts(since time.Time) []drill.Advert { return l.site.adverts(since) }
+
+// Silences implements drill.Lab.
+func (l *lab) Silences(since time.Time) map[netip.Addr][]drill.Silence {
+	return l.site.silences(since)
+}
+
+// reports are what the agents of the hosts say, by name.
+func (l *lab) reports(ctx context.Context) map[string]*agentReport {
+	entries, err := os.ReadDir(l.path("hosts"))
+	if err != nil {
+		return nil
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	all := map[string]*agentReport{}
+	for _, e := range entries {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			var r agentReport
+			if err := status.DialLocal(agentSocket(filepath.Join(labHost(l.dir, e.Name()), "run"))).Report(ctx, &r); err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all[e.Name()] = &r
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+// Hosts implements drill.Lab.
+func (l *lab) Hosts(ctx context.Context) map[string]drill.Host {
+	hosts := map[string]drill.Host{}
+	for name, r := range l.reports(ctx) {
+		h := drill.Host{Revision: r.Follow.Revision, Leads: r.Edge.Leadership.Mine, Applied: r.Edge.Revision, Routers: map[string]drill.RouterState{}}
+		if r.Follow.Refused != nil {
+			h.Refused, h.Why = r.Follow.Refused.Revision, r.Follow.Refused.Message
+		}
+		if r.Engine != nil {
+			for i := range r.Engine.Routers {
+				if v := &r.Engine.Routers[i]; !v.Retiring {
+					h.Routers[v.Name] = drill.RouterState{State: v.State, Since: v.Since}
+				}
+			}
+		}
+		hosts[name] = h
+	}
+	return hosts
+}
+
+// object finds one of the specification's at Cloudflare: its URL and contents.
+func (l *lab) object(ctx context.Context, id schema.ID) (string, map[string]any, error) {
+	var urls []string
+	switch id.Kind {
+	case schema.KindPool:
+		urls = []string{"/accounts/" + l.sim.Account() + "/load_balancers/pools"}
+	case schema.KindDNSRecord:
+		var zones struct{ Result []struct{ ID string } }
+		if err := l.call(ctx, http.MethodGet, "/zones?per_page=50", nil, &zones); err != nil {
+			return "", nil, err
+		}
+		for _, z := range zones.Result {
+			urls = append(urls, "/zones/"+z.ID+"/dns_records?per_page=5000")
+		}
+	}
+	for _, url := range urls {
+		var list struct{ Result []map[string]any }
+		if err := l.call(ctx, http.MethodGet, url, nil, &list); err != nil {
+			return "", nil, err
+		}
+		for _, o := range list.Result {
+			text, _ := o["description"].(string)
+			if id.Kind == schema.KindDNSRecord {
+				text, _ = o["comment"].(string)
+			}
+			if _, m, ok := schema.Unmark(text); ok && m.Names(l.running().Stack, id) {
+				base, _, _ := strings.Cut(url, "?")
+				return fmt.Sprint(base, "/", o["id"]), o, nil
+			}
+		}
+	}
+	return "", nil, nil
+}
+
+// Drift implements drill.Lab: a pool is disabled, a record deleted.
+func (l *lab) Drift(ctx context.Context, id schema.ID) error {
+	url, o, err := l.object(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case o == nil:
+		return fmt.Errorf("%s is not at the edge", id)
+	case id.Kind == schema.KindPool:
+		return l.call(ctx, http.MethodPatch, url, map[string]any{"enabled": o["enabled"] == false}, nil)
+	}
+	return l.call(ctx, http.MethodDelete, url, nil, nil)
+}
+
+// Drifted implements drill.Lab.
+func (l *lab) Drifted(ctx context.Context, id schema.ID) (bool, error) {
+	_, o, err := l.object(ctx, id)
+	if err != nil || o == nil {
+		return o == nil, err
+	}
+	spec := l.running()
+	return id.Kind == schema.KindPool && o["enabled"] != spec.Pools[id.Name].Enabled, nil
+}
+
+// call asks the simulator, without a network.
+func (l *lab) call(ctx context.Context, method, path string, body, into any) error {
+	var content io.Reader = http.NoBody
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		content = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://127.0.0.1"+cfsim.Prefix+path, content)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+simToken)
+	r.Header.Set("Content-Type", "application/json")
+	answer := &answerBuffer{header: http.Header{}, code: http.StatusOK}
+	l.sim.ServeHTTP(answer, r)
+	if answer.code != http.StatusOK {
+		return fmt.Errorf("%s %s: %s", method, path, answer.body.Bytes())
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(&answer.body).Decode(into)
+}
+
+// answerBuffer is an http.ResponseWriter that keeps what is written.
+type answerBuffer struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *answerBuffer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answerBuffer) WriteHeader(code int) { a.code = code }
+
+func (a *answerBuffer) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+// labZones are the zones that a specification has something in.
+func labZones(spec *schema.Spec) []string {
+	zones := map[string]bool{}
+	for _, o := range spec.Objects() {
+		switch o := o.(type) {
+		case schema.LoadBalancer:
+			zones[o.Zone] = true
+		case schema.DNSRecord:
+			zones[o.Zone] = true
+		}
+	}
+	delete(zones, "")
+	return slices.Sorted(maps.Keys(zones))
+}

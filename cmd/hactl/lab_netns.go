@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hactl/hactl/engines/host/netns"
+	"github.com/hactl/hactl/reconcile/drill"
+)
+
+// netnsSite is hosts in network namespaces, each with hactl run as a process.
+type netnsSite struct {
+	dir  string
+	net  *netns.Net
+	env  []string // of agents, beside the machine's
+	base string
+
+	mu     sync.Mutex
+	agents map[string]*exec.Cmd
+	probes map[netip.Addr]*netns.Probe
+}
+
+func newNetnsSite(ctx context.Context, dir string, layout *netns.Layout) (*netnsSite, error) {
+	n, err := netns.Build(ctx, layout, netns.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	return &netnsSite{dir: dir, net: n, agents: map[string]*exec.Cmd{}, probes: map[netip.Addr]*netns.Probe{}}, nil
+}
+
+func (s *netnsSite) what() string {
+	hosts := s.net.Layout().Hosts
+	if len(hosts) == 0 {
+		return "in network namespaces"
+	}
+	return fmt.Sprintf("in network namespaces such as %s", s.net.Namespace(hosts[0]))
+}
+
+func (s *netnsSite) listen() (net.Listener, string, error) {
+	address := net.JoinHostPort(s.net.Outside().String(), "80")
+	l, err := s.net.Listen(netns.Outside, "tcp", address)
+	s.base = "http://" + s.net.Outside().String()
+	return l, s.base, err
+}
+
+func (s *netnsSite) power(_ context.Context, host string, on bool) error {
+	if on {
+		if err := s.net.Power(host, true); err != nil {
+			return err
+		}
+		return s.start(host)
+	}
+	err := s.net.Power(host, false) // and its processes with it
+	s.mu.Lock()
+	cmd := s.agents[host]
+	delete(s.agents, host)
+	s.mu.Unlock()
+	if cmd != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	return err
+}
+
+func (s *netnsSite) run(ctx context.Context, host string, on bool) error {
+	if on {
+		return s.start(host)
+	}
+	s.mu.Lock()
+	cmd := s.agents[host]
+	delete(s.agents, host)
+	s.mu.Unlock()
+	if cmd == nil {
+		return fmt.Errorf("no agent runs on %s", host)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	stopped := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	defer stopped()
+	return cmd.Wait()
+}
+
+// start starts the agent of a host.
+func (s *netnsSite) start(host string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.agents[host] != nil {
+		return fmt.Errorf("an agent runs on %s already", host)
+	}
+	dir := labHost(s.dir, host)
+	if err := os.MkdirAll(filepath.Join(dir, "run"), 0o700); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command("/proc/self/exe", append([]string{"run"}, labArgs(s.dir, host, s.base)...)...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = os.Environ()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := s.net.Start(host, cmd); err != nil {
+		return err
+	}
+	s.agents[host] = cmd
+	return nil
+}
+
+func (s *netnsSite) cable(host, iface string, plugged bool) error {
+	var errs []error
+	for _, lan := range s.net.Layout().LANs {
+		for _, p := range lan.Ports {
+			if p.Host == host && (iface == "" || p.Interface == iface) {
+				errs = append(errs, s.net.Cable(host, p.Interface, plugged))
+			}
+		}
+	}
+	if len(errs) == 0 {
+		return fmt.Errorf("%s has no interface %q on a LAN", host, iface)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *netnsSite) split(hosts []string, apart bool) error { return s.net.Split(hosts, apart) }
+
+func (s *netnsSite) probe(a netip.Addr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.probes[a] != nil {
+		return nil
+	}
+	p, err := s.net.Probe(a, probePeriod)
+	if err == nil {
+		s.probes[a] = p
+	}
+	return err
+}
+
+func (s *netnsSite) adverts(since time.Time) []drill.Advert {
+	var all []drill.Advert
+	for _, a := range s.net.Adverts(since) {
+		all = append(all, drill.Advert{Time: a.Time, Host: a.Host, Interface: s.port(a), VRID: int(a.VRID), IPv6: a.IPv6, Priority: int(a.Priority)})
+	}
+	return all
+}
+
+// port is the interface that an advertisement came from.
+func (s *netnsSite) port(a netns.Advert) string {
+	for _, lan := range s.net.Layout().LANs {
+		for _, p := range lan.Ports {
+			if lan.Name == a.LAN && p.Host == a.Host {
+				return p.Interface
+			}
+		}
+	}
+	return ""
+}
+
+func (s *netnsSite) silences(since time.Time) map[netip.Addr][]drill.Silence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[netip.Addr][]drill.Silence{}
+	for a, p := range s.probes {
+		for _, o := range p.Outages(since) {
+			all[a] = append(all[a], drill.Silence{From: o.From, To: o.To, Lost: o.Lost})
+		}
+	}
+	return all
+}
+
+func (s *netnsSite) log(host string) string {
+	b, _ := os.ReadFile(filepath.Join(labHost(s.dir, host), "log"))
+	return strings.ToValidUTF8(string(b), "?")
+}
+
+func (s *netnsSite) close() error {
+	err := s.net.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, cmd := range s.agents {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	return err
+}

@@ -1,0 +1,152 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hactl/hactl/reconcile/drill"
+)
+
+// DrillStep writes what came of one step, in a few lines.
+func DrillStep(w io.Writer, o *drill.Outcome, s Style) error {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, "    "+format+"\n", args...) }
+	for _, i := range o.Impact {
+		line("traffic: %s", i)
+	}
+	if o.Running > 0 {
+		at := ""
+		if o.Applied > 0 {
+			at = fmt.Sprintf("; the edge is as it has it after %s", span(o.Applied))
+		}
+		line("%.12s runs on all hosts after %s%s", o.Revision, span(o.Running), at)
+	}
+	if o.Refused > 0 {
+		line("%.12s is refused by all hosts after %s:", o.Revision, span(o.Refused))
+		for l := range strings.Lines(o.Why) {
+			line("  %s", strings.TrimRight(l, "\n"))
+		}
+	}
+	if o.Corrected > 0 {
+		line("it is as the specification has it again after %s", span(o.Corrected))
+	}
+	for i := range o.Routers {
+		r := &o.Routers[i]
+		line("%s: %s", r.Router, routerWords(r))
+	}
+	for _, e := range o.Unserved {
+		line("%s", s.paint(yellow, "nobody answers for "+e+" now"))
+	}
+	for _, d := range o.Deviations {
+		line("%s", s.paint(red, "OTHERWISE: "+d))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func routerWords(r *drill.Switched) string {
+	words := who(r)
+	if r.Took > 0 {
+		words += fmt.Sprintf(" %s after %s, predicted %s (%.2f)", since(r.Cause), span(r.Took), span(r.Switch), ratio(r.Switch, r.Took))
+	}
+	switch {
+	case len(r.From) == 0 || len(r.To) != 1:
+	case r.Quiet == 0:
+		words += "; no request was lost"
+	default:
+		words += fmt.Sprintf("; nobody answered for %s, %d requests lost", span(r.Quiet), r.Lost)
+	}
+	return words
+}
+
+func who(r *drill.Switched) string {
+	from, to := strings.Join(r.From, " and "), strings.Join(r.Now, " and ")
+	if to == "" {
+		to = "nobody"
+	}
+	if from == "" || from == to {
+		return to
+	}
+	return from + " -> " + to
+}
+
+// since says what a switch is counted from.
+func since(c drill.Cause) string {
+	switch c {
+	case drill.Death:
+		return "since the last advertisement,"
+	case drill.Release:
+		return "since it said so,"
+	}
+	return "since it was back,"
+}
+
+func ratio(predicted, was time.Duration) float64 { return float64(was) / float64(predicted) }
+
+// span is a duration for people.
+func span(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d >= time.Second:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(100 * time.Microsecond).String()
+}
+
+// DrillTable writes what was predicted beside what was measured.
+func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "STEP\tWHAT\tPREDICTED\tMEASURED\tRATIO\tSILENCE PREDICTED\tMEASURED\tLOST")
+	rows := 0
+	for _, o := range outcomes {
+		step := o.Step.String()
+		if len([]rune(step)) > 32 {
+			step = string([]rune(step)[:31]) + "…"
+		}
+		for i := range o.Routers {
+			r := &o.Routers[i]
+			predicted, measured, share := "-", "-", "-"
+			if r.Took > 0 {
+				predicted, measured, share = span(r.Switch), span(r.Took), fmt.Sprintf("%.3f", ratio(r.Switch, r.Took))
+			}
+			silent, quiet := span(r.Silent), span(r.Quiet)
+			if len(r.From) == 0 {
+				silent, quiet = "-", "-"
+			}
+			fmt.Fprintf(t, "%s\t%s: %s\t%s\t%s\t%s\t%s\t%s\t%d\n", step, r.Router, who(r), predicted, measured, share, silent, quiet, r.Lost)
+			rows++
+		}
+	}
+	if rows == 0 {
+		return nil
+	}
+	return t.Flush()
+}
+
+// drillVersion is that of the JSON form.
+const drillVersion = 1
+
+// DrillJSON writes outcomes: {"version": 1, "steps": [...], "deviations": n}.
+// Durations are nanoseconds.
+func DrillJSON(w io.Writer, outcomes []*drill.Outcome) error {
+	if outcomes == nil {
+		outcomes = []*drill.Outcome{}
+	}
+	return encode(w, struct {
+		Version    int              `json:"version"`
+		Steps      []*drill.Outcome `json:"steps"`
+		Deviations int              `json:"deviations"`
+	}{drillVersion, outcomes, Deviations(outcomes)})
+}
+
+// Deviations counts them.
+func Deviations(outcomes []*drill.Outcome) (n int) {
+	for _, o := range outcomes {
+		n += len(o.Deviations)
+	}
+	return n
+}
