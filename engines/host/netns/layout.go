@@ -2,7 +2,6 @@ package netns
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -27,9 +26,9 @@ type Layout struct {
 	// Hosts are all of the specification, those without a LAN too.
 	Hosts []string
 	LANs  []LAN
-	// Outside is the subnet of hactl0: of the first of a few that is none of the
-	// specification's own. Its first address is that of the services.
-	Outside netip.Prefix
+	// Outside and Outside6 are the subnets of hactl0: of a few, the first of which
+	// the specification has no address. The first address is that of the services.
+	Outside, Outside6 netip.Prefix
 	// Elsewhere has the addresses that the specification gives to hosts, by
 	// host, where no LAN of the host has a subnet with it: hactl0 has it.
 	Elsewhere map[string]netip.Addr
@@ -79,22 +78,26 @@ func (l *Layout) LAN(a netip.Addr) *LAN {
 // Services is the address outside at which the caller's services listen.
 func (l *Layout) Services() netip.Addr { return l.Outside.Addr().Next() }
 
-// HostOutside is a host's address on hactl0; the zero Addr for a host that
+// HostOutside is a host's IPv4 address on hactl0; the zero Addr for a host that
 // does not exist.
-func (l *Layout) HostOutside(host string) netip.Addr {
+func (l *Layout) HostOutside(host string) netip.Addr { return l.hostOutside(l.Outside, host) }
+
+func (l *Layout) hostOutside(subnet netip.Prefix, host string) netip.Addr {
 	i, ok := slices.BinarySearch(l.Hosts, host)
 	if !ok {
 		return netip.Addr{}
 	}
-	base := l.Outside.Addr().As4()
-	return netip.AddrFrom4([4]byte{base[0], base[1], base[2] + 1, byte(i + 1)})
+	return offset(subnet.Addr(), 257+i)
 }
 
-// outsides are subnets that nobody has: of benchmarks (RFC 2544), of carriers
-// (RFC 6598), and one of the private ones.
-var outsides = []netip.Prefix{
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("100.64.0.0/15"), netip.MustParsePrefix("10.254.0.0/15"),
-}
+// outsides are subnets that nobody has: of benchmarks (RFC 2544, RFC 5180), of
+// carriers (RFC 6598), and private ones.
+var (
+	outsides = []netip.Prefix{
+		netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("100.64.0.0/15"), netip.MustParsePrefix("10.254.0.0/15"),
+	}
+	outsides6 = []netip.Prefix{netip.MustParsePrefix("2001:2::/64"), netip.MustParsePrefix("fd68:6163:746c::/64")}
+)
 
 // Plan decides which LANs a specification has. Interfaces of hosts that share
 // a Virtual Router are on one; so are two interfaces of a host with the same
@@ -319,22 +322,27 @@ func (p Port) has(a netip.Addr) bool {
 	return slices.ContainsFunc(p.Addresses, func(own netip.Prefix) bool { return own.Addr() == a })
 }
 
-// outside finds a subnet that is apart from all others.
+// outside finds subnets that are apart from all others.
 func (p *planner) outside(l *Layout) error {
-	for _, candidate := range outsides {
-		taken := false
-		for _, lan := range l.LANs {
-			taken = taken || slices.ContainsFunc(lan.Prefixes, candidate.Overlaps)
-		}
+	taken := func(candidate netip.Prefix) bool {
 		for a := range p.owners {
-			taken = taken || candidate.Contains(a)
+			if candidate.Contains(a) {
+				return true
+			}
 		}
-		if !taken {
-			l.Outside = candidate
-			return nil
-		}
+		return slices.ContainsFunc(l.LANs, func(lan LAN) bool { return slices.ContainsFunc(lan.Prefixes, candidate.Overlaps) })
 	}
-	return errors.New("the specification has addresses in all subnets that could be outside: " + fmt.Sprint(outsides))
+	for _, of := range []struct {
+		subnets []netip.Prefix
+		to      *netip.Prefix
+	}{{outsides, &l.Outside}, {outsides6, &l.Outside6}} {
+		i := slices.IndexFunc(of.subnets, func(s netip.Prefix) bool { return !taken(s) })
+		if i < 0 {
+			return fmt.Errorf("the specification has addresses in all subnets that could be outside: %v", of.subnets)
+		}
+		*of.to = of.subnets[i]
+	}
+	return nil
 }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

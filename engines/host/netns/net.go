@@ -3,18 +3,33 @@ package netns
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os/exec"
+	"os"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 )
 
-// Outside is the name of the namespace beyond the LANs where a host is asked for.
-const Outside = "outside"
+// Outside stands for the namespace beyond the LANs where a host is asked for. It
+// is no name that a host can have.
+const Outside = ".outside"
 
-// ErrPrivilege is why Build fails without root.
-var ErrPrivilege = errors.New("network namespaces need root")
+// ErrPrivilege is why Build fails without root. It is fs.ErrPermission too.
+var ErrPrivilege = fmt.Errorf("network namespaces need root: %w", fs.ErrPermission)
+
+// ErrClosed and ErrPower say why nothing can be done on a host.
+var (
+	ErrClosed = errors.New("the network is closed")
+	ErrPower  = errors.New("it has no power")
+)
+
+// outsideBridge is the LAN of hactl0.
+const outsideBridge = "outside"
 
 // Options are for Build.
 type Options struct {
@@ -27,101 +42,332 @@ type Options struct {
 // Net is what Build has built. Its methods may be called at the same time.
 type Net struct {
 	layout *Layout
+	name   string
+	log    *slog.Logger
+
+	sw       *space
+	bridges  map[string]int      // index by name
+	machines map[string]*machine // hosts by name, and Outside
+	clients  map[string]*space   // by LAN
+	heard    *hearing
+	numbers  int // of ports
+
+	mu     sync.Mutex
+	closed bool
+	result error    // of Close
+	probes []*Probe // all that have been started
 }
 
-// Build builds a layout. What it has built when it fails is gone.
+// machine is a host, or what is outside.
+type machine struct {
+	name     string
+	fullName string // of the namespace
+
+	mu     sync.Mutex
+	ports  []*port
+	space  *space // nil without power
+	closed bool
+	opened []net.Listener
+}
+
+// settings make addresses usable at once, and let hosts answer on any of their
+// interfaces; new namespaces may have the machine's own here.
+var settings = []string{
+	"ipv4/conf/all/rp_filter", "0", "ipv4/conf/default/rp_filter", "0",
+	"ipv6/conf/all/disable_ipv6", "0", "ipv6/conf/default/disable_ipv6", "0",
+	"ipv6/conf/all/accept_dad", "0", "ipv6/conf/default/accept_dad", "0",
+}
+
+// Build builds a layout. What it has built when it fails is gone. It fails with
+// ErrPrivilege without root.
 func Build(ctx context.Context, layout *Layout, o Options) (*Net, error) {
-	return nil, errors.New("not yet")
+	if os.Geteuid() != 0 {
+		return nil, ErrPrivilege
+	}
+	n := &Net{layout: layout, name: o.Name, log: o.Log, bridges: map[string]int{}, machines: map[string]*machine{}, clients: map[string]*space{}, heard: newHearing()}
+	if n.name == "" {
+		n.name = fmt.Sprintf("%s%x", DefaultPrefix, os.Getpid())
+	}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	if err := n.build(ctx); err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			err = errors.Join(ErrPrivilege, err) // root, but of a container
+		}
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
 }
 
-// Close kills the processes in the namespaces, and deletes all. To close twice
-// is fine.
-func (n *Net) Close() error { return nil }
+func (n *Net) build(ctx context.Context) (err error) {
+	// The switch speaks no IP.
+	if n.sw, err = newSpace(n.name+".switch", "ipv6/conf/all/disable_ipv6", "1", "ipv6/conf/default/disable_ipv6", "1"); err != nil {
+		return err
+	}
+	if err := n.sw.do(n.heard.open); err != nil {
+		return err
+	}
+	go n.heard.run()
+	if err := n.newBridge(outsideBridge); err != nil {
+		return err
+	}
+	for _, lan := range n.layout.LANs {
+		if err := n.newBridge(lan.Name); err != nil {
+			return err
+		}
+	}
+	if err := n.addClients(ctx); err != nil {
+		return err
+	}
+	n.plan()
+	for _, name := range n.hosts() {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if err := n.machines[name].start(n); err != nil {
+			return err
+		}
+	}
+	n.log.Info("network built", "name", n.name, "hosts", len(n.layout.Hosts), "lans", len(n.layout.LANs))
+	return nil
+}
+
+// hosts are the names of the machines, Outside first.
+func (n *Net) hosts() []string { return append([]string{Outside}, n.layout.Hosts...) }
+
+func (n *Net) newPort(host, iface, lan string, addresses []netip.Prefix) *port {
+	n.numbers++
+	return &port{number: n.numbers, host: host, iface: iface, lan: lan, addresses: addresses}
+}
+
+// addClients adds those of the LANs that have Virtual Routers.
+func (n *Net) addClients(ctx context.Context) error {
+	for _, lan := range n.layout.LANs {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if len(lan.Routers) == 0 {
+			continue
+		}
+		s, err := newSpace(n.name+"."+lan.Name, settings...)
+		if err != nil {
+			return err
+		}
+		n.clients[lan.Name] = s
+		p := n.newPort("the client of "+lan.Name, ClientInterface, lan.Name, lan.Client)
+		p.routes = lan.without(lan.Client)
+		if err := n.connect(s, p); err != nil {
+			return err
+		}
+		// While nobody has an address, the kernel keeps requests to it, and
+		// sends them when somebody does: they would count as answered. It
+		// always keeps the last one.
+		err = s.do(func() error {
+			return s.set("ipv4/neigh/"+ClientInterface+"/unres_qlen_bytes", "0", "ipv6/neigh/"+ClientInterface+"/unres_qlen_bytes", "0")
+		})
+		if err != nil {
+			return fmt.Errorf("client of %s: %w", lan.Name, err)
+		}
+	}
+	return nil
+}
+
+// without are the LAN's prefixes in which there is no address.
+func (l *LAN) without(addresses []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(l.Prefixes), func(subnet netip.Prefix) bool {
+		return slices.ContainsFunc(addresses, func(a netip.Prefix) bool { return a.Masked() == subnet })
+	})
+}
+
+// plan lists the machines and their ports. Those of Virtual Routers come first:
+// Power cuts them first.
+func (n *Net) plan() {
+	taken := map[string]bool{}
+	for _, host := range n.hosts() {
+		m := &machine{name: host, fullName: n.name + Outside}
+		if host != Outside {
+			m.fullName = n.name + "-" + safeName(host, taken)
+		}
+		n.machines[host] = m
+	}
+	for i := range n.layout.LANs {
+		lan := &n.layout.LANs[i]
+		for _, at := range lan.Ports {
+			p := n.newPort(at.Host, at.Interface, lan.Name, at.Addresses)
+			p.routers, p.routes = len(lan.Routers) > 0, lan.without(at.Addresses)
+			n.machines[at.Host].ports = append(n.machines[at.Host].ports, p)
+		}
+	}
+	for _, host := range n.hosts() {
+		iface, own := OutsideInterface, n.layout.outside(host)
+		if host == Outside {
+			iface = ClientInterface
+		}
+		p := n.newPort(host, iface, outsideBridge, own)
+		for _, other := range n.layout.Hosts {
+			if a, ok := n.layout.Elsewhere[other]; !ok {
+				continue
+			} else if whole := netip.PrefixFrom(a, a.BitLen()); other == host {
+				p.addresses = append(p.addresses, whole)
+			} else {
+				p.routes = append(p.routes, whole)
+			}
+		}
+		n.machines[host].ports = append(n.machines[host].ports, p)
+	}
+}
+
+// outside are the addresses of a host, or of the services. Those of IPv6 are for
+// replies: without one a host would send from another interface's.
+func (l *Layout) outside(host string) (own []netip.Prefix) {
+	for _, subnet := range []netip.Prefix{l.Outside, l.Outside6} {
+		a := subnet.Addr().Next()
+		if host != Outside {
+			a = l.hostOutside(subnet, host)
+		}
+		own = append(own, netip.PrefixFrom(a, subnet.Bits()))
+	}
+	return own
+}
+
+// safeName is a host's name as a file's, and none that is taken.
+func safeName(host string, taken map[string]bool) string {
+	name := strings.Map(func(r rune) rune {
+		if r < 0x80 && (r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z' || r == '-' || r == '_') {
+			return r
+		}
+		return '_'
+	}, host)
+	name = name[:min(len(name), 64)]
+	for base, i := name, 2; taken[name]; i++ {
+		name = fmt.Sprintf("%s_%d", base, i)
+	}
+	taken[name] = true
+	return name
+}
+
+// start gives a machine its namespace and its cables.
+func (m *machine) start(n *Net) error {
+	s, err := newSpace(m.fullName, settings...)
+	if err != nil {
+		return err
+	}
+	m.space = s
+	for _, p := range m.ports {
+		if err := n.connect(s, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end is the reverse, in the order in which a power failure is noticed.
+func (m *machine) end(n *Net) error {
+	if m.space == nil {
+		return nil
+	}
+	errs := []error{n.cut(m.ports), killIn(m.space.id)}
+	for _, l := range m.opened {
+		_ = l.Close()
+	}
+	m.opened = nil
+	for _, p := range m.ports {
+		errs = append(errs, n.disconnect(p))
+	}
+	errs = append(errs, m.space.close())
+	m.space = nil
+	return errors.Join(errs...)
+}
+
+// Close stops the probes, kills the processes in the namespaces, and deletes all
+// that Build and Power have made. To close twice is fine.
+func (n *Net) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return n.result
+	}
+	n.closed = true
+	for _, p := range n.probes {
+		p.Stop()
+	}
+	var spaces []*space
+	for _, m := range n.machines {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.closed = true
+		if m.space != nil {
+			spaces = append(spaces, m.space)
+			m.space = nil
+		}
+		for _, l := range m.opened {
+			_ = l.Close()
+		}
+	}
+	for _, s := range n.clients {
+		spaces = append(spaces, s)
+	}
+	if n.sw != nil {
+		n.heard.close()
+		spaces = append(spaces, n.sw)
+	}
+	var ids []nsID
+	for _, s := range spaces {
+		ids = append(ids, s.id)
+	}
+	errs := []error{killIn(ids...)}
+	// Bridges and cables go with their namespaces.
+	for _, s := range spaces {
+		errs = append(errs, s.close())
+	}
+	n.result = errors.Join(errs...)
+	if n.result != nil {
+		n.log.Warn("network not cleaned up", "name", n.name, "error", n.result)
+	}
+	return n.result
+}
 
 // Layout is what Build was given.
 func (n *Net) Layout() *Layout { return n.layout }
 
-// Namespace is the name of a host's, or Outside's, for `ip netns`.
-func (n *Net) Namespace(host string) string { return "" }
-
-// Outside is the address at which services outside listen.
+// Outside is the address at which services outside listen, for all hosts.
 func (n *Net) Outside() netip.Addr { return n.layout.Services() }
 
-// Start starts a process on a host, or outside. It is cmd.Start but for the
-// namespace; Power and Close kill it.
-func (n *Net) Start(host string, cmd *exec.Cmd) error { return nil }
-
-// Run is Start, and waits as cmd.Run does.
-func (n *Net) Run(host string, cmd *exec.Cmd) error { return nil }
-
-// Listen is net.Listen on a host, or outside. Power and Close close it.
-func (n *Net) Listen(host, network, address string) (net.Listener, error) { return nil, nil }
-
-// Dial is net.Dial from a host, or from outside, to an address without a name to
-// look up.
-func (n *Net) Dial(ctx context.Context, host, network, address string) (net.Conn, error) {
-	return nil, nil
+// Namespace is the name of a host's namespace, or Outside's, for `ip netns`; ""
+// for a host that does not exist.
+func (n *Net) Namespace(host string) string {
+	if m := n.machines[host]; m != nil {
+		return m.fullName
+	}
+	return ""
 }
 
-// Power takes a host's power away: it is cut off all LANs at once, then its
-// processes are killed, and its namespace goes with all that was set in it. With
-// power again it is as Build has built it; cables and splits are as they were.
-func (n *Net) Power(host string, on bool) error { return nil }
-
-// Cable pulls a cable or plugs it in: the host sees the carrier go and come.
-func (n *Net) Cable(host, iface string, plugged bool) error { return nil }
-
-// Split keeps hosts that are split apart from hearing each other on the LANs of
-// Virtual Routers; clients and the other hosts hear them all.
-func (n *Net) Split(hosts []string, apart bool) error { return nil }
-
-// Addresses are what an interface of a host has now; nil without power.
-func (n *Net) Addresses(host, iface string) ([]netip.Prefix, error) { return nil, nil }
-
-// Advert is a VRRP advertisement as it left a host.
-type Advert struct {
-	Time     time.Time // when the switch had it, by the kernel
-	LAN      string
-	Host     string
-	VRID     uint8
-	Version  uint8
-	IPv6     bool
-	Priority uint8
-	Source   netip.Addr
-}
+// Client is the name of the namespace of a LAN's client.
+func (n *Net) Client(lan string) string { return n.name + "." + lan }
 
 // Adverts are the advertisements since a time, the oldest first; of the last
 // 65536.
-func (n *Net) Adverts(since time.Time) []Advert { return nil }
+func (n *Net) Adverts(since time.Time) []Advert { return n.heard.since(since) }
 
-// Probe asks an address for an echo again and again, from the client of its LAN.
-type Probe struct{}
-
-// Probe starts one. Close stops it, too.
-func (n *Net) Probe(a netip.Addr, every time.Duration) (*Probe, error) { return &Probe{}, nil }
-
-// Wait returns after the first answer.
-func (p *Probe) Wait(ctx context.Context) error { return nil }
-
-// Sent and Answers count requests, and those of them that were answered.
-func (p *Probe) Sent() int { return 0 }
-
-func (p *Probe) Answers() int { return 0 }
-
-// Outage is a time without answers: from when the last answered request was sent
-// to when the first answered one after it was. To is zero while it lasts.
-type Outage struct {
-	From, To time.Time
-	Lost     int // requests in between, at least two
+// Probe starts to ask an address for an echo, from the client of its LAN, again
+// and again. Close stops it, too.
+func (n *Net) Probe(a netip.Addr, every time.Duration) (*Probe, error) {
+	lan := n.layout.LAN(a)
+	if lan == nil || n.clients[lan.Name] == nil {
+		return nil, fmt.Errorf("probe of %s: it is on no LAN", a)
+	}
+	if every < time.Millisecond {
+		return nil, fmt.Errorf("probe of %s: %v is too often: 1ms is the shortest", a, every)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, fmt.Errorf("probe of %s: %w", a, ErrClosed)
+	}
+	p, err := startProbe(n.clients[lan.Name], a, uint16(len(n.probes)+1), every)
+	if err == nil {
+		n.probes = append(n.probes, p)
+	}
+	return p, err
 }
-
-// Outages are those that ended after a time or last, the oldest first. It begins
-// with the first answer.
-func (p *Probe) Outages(since time.Time) []Outage { return nil }
-
-// Stop ends the probing, and waits until it has. What was found stays.
-func (p *Probe) Stop() {}
-
-// Sweep removes what processes that are no more have left: namespaces called
-// prefix (left out, "hactl-") and the ID of a process in hexadecimal.
-func Sweep(prefix string) error { return nil }

@@ -1,0 +1,522 @@
+package netns_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hactl/hactl/engines/host/netns"
+)
+
+// needRoot skips what cannot run here, but never in CI.
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("HACTL_NETNS") == "required" {
+		t.Fatal("network namespaces need root")
+	}
+	t.Skip("network namespaces need root")
+}
+
+var sites atomic.Uint32
+
+// uniqueName is none of DefaultPrefix: Sweep is to leave it alone.
+func uniqueName() string { return fmt.Sprintf("hn%x-%x", os.Getpid(), sites.Add(1)) }
+
+type site struct {
+	t testing.TB
+	*netns.Net
+	name string
+}
+
+// newSite builds a specification until the test ends, and looks whether all is
+// gone then.
+func newSite(t testing.TB, source string) *site {
+	t.Helper()
+	needRoot(t)
+	l, err := netns.Plan(specOf(t, source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{t: t, name: uniqueName()}
+	if s.Net, err = netns.Build(t.Context(), l, netns.Options{Name: s.name}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if left := leftovers(t, s.name); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	})
+	return s
+}
+
+func leftovers(t testing.TB, prefix string) []string {
+	t.Helper()
+	entries, err := os.ReadDir("/var/run/netns")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			names = append(names, e.Name())
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(mounts), "/"+prefix) {
+		names = append(names, "a mount")
+	}
+	return names
+}
+
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(20 * time.Second); !holds(); <-tick.C {
+		if time.Now().After(limit) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// probe waits for the first answer.
+func (s *site) probe(address string) *netns.Probe {
+	s.t.Helper()
+	p, err := s.Probe(netip.MustParseAddr(address), 5*time.Millisecond)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	if err := p.Wait(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+func (s *site) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// reaches tells whether a connection between hosts comes about.
+func (s *site) reaches(from, address string) bool {
+	ctx, cancel := context.WithTimeout(s.t.Context(), 300*time.Millisecond)
+	defer cancel()
+	c, err := s.Dial(ctx, from, "tcp", address)
+	if err == nil {
+		_ = c.Close()
+	}
+	return err == nil
+}
+
+func (s *site) listen(host, address string) {
+	s.t.Helper()
+	l, err := s.Listen(host, "tcp", address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+}
+
+const pair = `hosts: {a: address: "10.0.0.1", b: address: "10.0.0.2"}
+virtualRouters: web: {vrid: 7, interface: "eth0", addresses: ["10.0.0.50/24"], members: {a: {}, b: {}}}`
+
+func TestHostsAreWhereTheSpecificationSays(t *testing.T) {
+	s := newSite(t, `hosts: {a: address: "10.0.0.1", b: address: "10.0.0.2", c: address: "192.0.2.9", d: address: "2001:db8:9::9"}
+checks: up: {type: "interface", interface: "wan0"}
+virtualRouters: {
+	front: {
+		vrid: 7, interface: "eth0.100", addresses: ["10.0.0.50/24"], excludedAddresses: ["2001:db8::50/64"]
+		members: {a: {}, b: interface: "enp3s0f1np1-abc"}
+	}
+	back: {vrid: 8, interface: "bond0", addresses: ["fe80::50/64"], excludedAddresses: ["172.16.0.50/32"], members: {a: {address: "fe80::a", checks: ["up"]}, b: {}}}
+}`)
+	l := s.Layout()
+	for _, lan := range l.LANs {
+		for _, port := range lan.Ports {
+			for _, a := range port.Addresses {
+				if !s.Holds(port.Host, a.Addr()) {
+					t.Errorf("%s does not have %s", port.Host, a)
+				}
+				if p, err := s.Probe(a.Addr(), 5*time.Millisecond); a.Addr().IsLinkLocalUnicast() && err != nil {
+					continue // of no known LAN
+				} else if err != nil {
+					t.Error(err)
+				} else if err := p.Wait(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, flags := s.onHost(port.Host, roleFlags, "HACTL_TEST_INTERFACE="+port.Interface); !strings.Contains(flags, "running") {
+				t.Errorf("%s of %s is %s", port.Interface, port.Host, flags)
+			}
+		}
+	}
+	// A link-local virtual address has the LAN that it is of.
+	s.router("a", "bond0", "fe80::50/64", 3, 100)
+	s.probe("fe80::50")
+	if !s.Holds("a", netip.MustParseAddr("fe80::50")) || s.Holds("b", netip.MustParseAddr("fe80::50")) {
+		t.Error("who has fe80::50?")
+	}
+	// Services are outside, for all.
+	s.listen(netns.Outside, net.JoinHostPort(s.Outside().String(), "80"))
+	for _, host := range l.Hosts {
+		if !s.reaches(host, net.JoinHostPort(s.Outside().String(), "80")) {
+			t.Errorf("%s does not reach the services", host)
+		}
+	}
+	// Hosts reach each other at the addresses that the specification gives.
+	own := map[string]string{"a": "10.0.0.1", "b": "10.0.0.2", "c": "192.0.2.9", "d": "2001:db8:9::9"}
+	for host, a := range own {
+		s.listen(host, net.JoinHostPort(a, "81"))
+	}
+	for _, way := range []string{"a b", "b a", "a c", "c d", "d c", "b d", "d d"} {
+		from, to, _ := strings.Cut(way, " ")
+		if !s.reaches(from, net.JoinHostPort(own[to], "81")) {
+			t.Errorf("%s does not reach %s at %s", from, to, own[to])
+		}
+	}
+	if _, err := s.Probe(netip.MustParseAddr("203.0.113.1"), time.Second); err == nil {
+		t.Error("an address of no LAN can be probed")
+	}
+	if _, err := s.Listen("nobody", "tcp", ":0"); err == nil {
+		t.Error("a host that does not exist listens")
+	}
+}
+
+func TestAPulledCableIsAnOutage(t *testing.T) {
+	s := newSite(t, pair)
+	s.router("a", "eth0", "10.0.0.50/24", 3, 100)
+	p, other := s.probe("10.0.0.50"), s.probe("10.0.0.2")
+	for _, count := range []int{40, 3} {
+		began, sent := time.Now(), p.Sent()
+		s.must(s.Cable("a", "eth0", false))
+		if _, flags := s.onHost("a", roleFlags, "HACTL_TEST_INTERFACE=eth0"); strings.Contains(flags, "running") {
+			t.Errorf("without a cable eth0 is %s", flags)
+		}
+		eventually(t, "so many probes", func() bool { return p.Sent() >= sent+count })
+		s.must(s.Cable("a", "eth0", true))
+		plugged, last := time.Now(), p.Sent()
+		eventually(t, "answers", func() bool {
+			list := p.Outages(began)
+			return len(list) > 0 && !list[len(list)-1].To.IsZero()
+		})
+		list := p.Outages(began)
+		// One may have been on its way at either end; an answer comes when the
+		// address is resolved again, which may need another request or two.
+		if o := list[0]; len(list) != 1 || o.Lost < count-2 || o.Lost > last-sent+4 || o.From.After(began) && o.From.Sub(began) > 20*time.Millisecond || o.To.After(plugged.Add(time.Second)) {
+			t.Errorf("%d or %d probes without a cable: %v", count, last-sent, list)
+		} else {
+			t.Logf("%d to %d probes without a cable: %d lost in %v, back %v after the plug", count, last-sent, o.Lost, o.For(plugged), o.To.Sub(plugged))
+		}
+	}
+	p.Stop()
+	sent, answers := p.Sent(), p.Answers()
+	if list := p.Outages(time.Time{}); len(list) != 2 || list[1].To.IsZero() {
+		t.Errorf("after the end: %v", list)
+	}
+	if list := other.Outages(time.Time{}); len(list) > 0 {
+		t.Errorf("the other host: %v", list)
+	}
+	if p.Sent() != sent || p.Answers() != answers || answers >= sent {
+		t.Errorf("%d of %d, then %d of %d", answers, sent, p.Answers(), p.Sent())
+	}
+	if err := s.Cable("a", "eth7", false); err == nil {
+		t.Error("a cable that does not exist is pulled")
+	}
+}
+
+func TestPowerTakesAll(t *testing.T) {
+	s := newSite(t, pair)
+	vip := netip.MustParseAddr("10.0.0.50")
+	cmd := s.router("a", "eth0", "10.0.0.50/24", 3, 200)
+	_, said := s.onHost("a", roleSleep)
+	s.listen("a", "10.0.0.1:80")
+	p := s.probe("10.0.0.50")
+	eventually(t, "a advertises", func() bool { return len(s.Adverts(time.Time{})) > 3 })
+
+	began := time.Now()
+	s.must(s.Power("a", false))
+	took := time.Since(began)
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("the router ended with %v", err)
+	}
+	if pid := strings.Fields(said)[1]; alive(pid) {
+		t.Errorf("process %s has survived", pid)
+	}
+	if s.Powered("a") || s.Holds("a", vip) || !s.Powered("b") {
+		t.Error("a has power, or b has not")
+	}
+	if err := s.Start("a", cmd); !errors.Is(err, netns.ErrPower) {
+		t.Errorf("a process starts: %v", err)
+	}
+	if left := leftovers(t, s.Namespace("a")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	s.must(s.Power("a", false)) // as it is
+	s.router("b", "eth0", "10.0.0.50/24", 3, 100)
+	eventually(t, "b answers", func() bool {
+		list := p.Outages(began)
+		return len(list) == 1 && !list[0].To.IsZero()
+	})
+	o := p.Outages(began)[0]
+	if o.From.Sub(began) > 30*time.Millisecond {
+		t.Errorf("a answered for %v after its power was gone", o.From.Sub(began))
+	}
+	last := time.Time{}
+	for _, a := range s.Adverts(time.Time{}) {
+		if a.Host == "a" {
+			last = a.Time
+		}
+	}
+	if last.Sub(began) > 30*time.Millisecond {
+		t.Errorf("a advertised for %v after its power was gone", last.Sub(began))
+	}
+	t.Logf("off in %v; last answer to a request of %v, last advertisement %v after; outage %v", took, o.From.Sub(began), last.Sub(began), o.For(time.Now()))
+
+	s.must(s.Cable("a", "hactl0", false)) // to be remembered
+	began = time.Now()
+	s.must(s.Power("a", true))
+	t.Logf("on in %v", time.Since(began))
+	s.must(s.Power("a", true)) // as it is
+	if !s.Powered("a") || s.Holds("a", vip) || !s.Holds("a", netip.MustParseAddr("10.0.0.1")) {
+		t.Error("a is not as it was built")
+	}
+	s.probe("10.0.0.1")
+	if _, flags := s.onHost("a", roleFlags, "HACTL_TEST_INTERFACE=hactl0"); strings.Contains(flags, "running") {
+		t.Errorf("hactl0 is %s", flags)
+	}
+	s.router("a", "eth0", "10.0.0.50/24", 3, 200)
+	eventually(t, "a advertises again", func() bool {
+		return slices.ContainsFunc(s.Adverts(began), func(a netns.Advert) bool { return a.Host == "a" })
+	})
+}
+
+func alive(pid string) bool {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err == nil && !strings.Contains(string(b), ") Z ")
+}
+
+func TestASplitIsOnlyBetweenHosts(t *testing.T) {
+	s := newSite(t, `hosts: {a: address: "10.0.0.1", b: address: "10.0.0.2", c: address: "10.0.0.3"}
+virtualRouters: web: {vrid: 7, interface: "eth0", addresses: ["10.0.0.50/24"], members: {a: {}, b: {}, c: {}}}`)
+	hear := func(from, to string) bool {
+		return s.reaches(from, map[string]string{"a": "10.0.0.1:80", "b": "10.0.0.2:80", "c": "10.0.0.3:80"}[to])
+	}
+	for _, host := range s.Layout().Hosts {
+		s.listen(host, ":80")
+	}
+	a, b := s.probe("10.0.0.1"), s.probe("10.0.0.2")
+	if !hear("a", "b") || !hear("b", "a") {
+		t.Fatal("a and b do not hear each other")
+	}
+	s.must(s.Split([]string{"a", "b"}, true))
+	if hear("a", "b") || hear("b", "a") {
+		t.Error("a and b hear each other")
+	}
+	if !hear("c", "a") || !hear("b", "c") {
+		t.Error("c is split, too")
+	}
+	s.must(s.Power("b", false))
+	s.must(s.Power("b", true))
+	s.listen("b", ":80")
+	if hear("a", "b") || hear("b", "a") {
+		t.Error("after a loss of power a and b hear each other")
+	}
+	s.must(s.Split([]string{"a", "b"}, false))
+	eventually(t, "a and b hear each other again", func() bool { return hear("a", "b") && hear("b", "a") })
+	if list := a.Outages(time.Time{}); len(list) > 0 {
+		t.Errorf("a's client: %v", list)
+	}
+	if list := b.Outages(time.Time{}); len(list) != 1 {
+		t.Errorf("b's client: %v", list)
+	}
+	if err := s.Split([]string{"nobody"}, true); err == nil {
+		t.Error("nobody is split")
+	}
+}
+
+func TestAdvertsTellTheHost(t *testing.T) {
+	s := newSite(t, `hosts: {a: address: "10.0.0.1", b: address: "10.0.0.2"}
+virtualRouters: {
+	web: {vrid: 7, interface: "eth0", addresses: ["10.0.0.50/24"], members: {a: {}, b: {}}}
+	six: {vrid: 7, interface: "eth1", addresses: ["fe80::50/64"], members: {a: {}, b: {}}}
+}`)
+	s.router("a", "eth0", "10.0.0.50/24", 2, 200)
+	s.router("b", "eth0", "10.0.0.51/24", 3, 0)
+	s.router("b", "eth1", "fe80::50/64", 3, 255)
+	since := time.Now()
+	want := map[netns.Advert]bool{
+		{LAN: "lan1", Host: "a", VRID: 7, Version: 2, Priority: 200, Source: netip.MustParseAddr("10.0.0.1")}: true,
+		{LAN: "lan1", Host: "b", VRID: 7, Version: 3, Priority: 0, Source: netip.MustParseAddr("10.0.0.2")}:   true,
+		{LAN: "lan2", Host: "b", VRID: 7, Version: 3, IPv6: true, Priority: 255, Source: netip.Addr{}}:        true,
+	}
+	seen := map[netns.Advert]int{}
+	eventually(t, "ten of each", func() bool {
+		clear(seen)
+		last := since
+		for _, a := range s.Adverts(since) {
+			if a.Time.Before(last) {
+				t.Fatalf("%v is out of order", a)
+			}
+			last, a.Time = a.Time, time.Time{}
+			if a.IPv6 {
+				if !a.Source.IsLinkLocalUnicast() {
+					t.Fatalf("from %v", a.Source)
+				}
+				a.Source = netip.Addr{}
+			}
+			seen[a]++
+		}
+		for a := range want {
+			if seen[a] < 10 {
+				return false
+			}
+		}
+		return true
+	})
+	if len(seen) != len(want) {
+		t.Errorf("seen: %v", seen)
+	}
+	// None is there twice, though it goes through several ports.
+	if n, span := seen[netns.Advert{LAN: "lan2", Host: "b", VRID: 7, Version: 3, IPv6: true, Priority: 255}], time.Since(since); n > int(span/(20*time.Millisecond))+2 {
+		t.Errorf("%d advertisements in %v, one each 20 ms", n, span)
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	needRoot(t)
+	links := func() (names []string) {
+		all, err := net.Interfaces()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range all {
+			names = append(names, i.Name)
+		}
+		return names
+	}
+	before, goroutines := links(), runtime.NumGoroutine()
+	s := newSite(t, pair)
+	_, said := s.onHost("a", roleSleep)
+	s.probe("10.0.0.1")
+	l, err := s.Listen(netns.Outside, "tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if during := links(); !slices.Equal(before, during) {
+		t.Errorf("links of the machine: %v, then %v", before, during)
+	}
+	s.must(s.Close())
+	if left := leftovers(t, s.name); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if pid := strings.Fields(said)[1]; alive(pid) {
+		t.Errorf("process %s has survived", pid)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a listener: %v", err)
+	}
+	if after := links(); !slices.Equal(before, after) {
+		t.Errorf("links of the machine: %v, then %v", before, after)
+	}
+	eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
+	s.must(s.Close()) // again
+	for what, err := range map[string]error{
+		"power": s.Power("a", true), "start": s.Run("a", nil), "probe": func() error { _, err := s.Probe(netip.MustParseAddr("10.0.0.1"), time.Second); return err }(),
+	} {
+		if !errors.Is(err, netns.ErrClosed) {
+			t.Errorf("%s after the end: %v", what, err)
+		}
+	}
+}
+
+func TestABuildThatFailsLeavesNothing(t *testing.T) {
+	needRoot(t)
+	plan := func() *netns.Layout {
+		l, err := netns.Plan(specOf(t, pair))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	bad := plan()
+	bad.LANs[0].Ports[1].Interface = "no/interface"
+	ended, end := context.WithCancelCause(t.Context())
+	end(io.ErrUnexpectedEOF)
+	for want, c := range map[string]struct {
+		ctx    context.Context
+		layout *netns.Layout
+	}{
+		"interface no/interface of b": {t.Context(), bad}, io.ErrUnexpectedEOF.Error(): {ended, plan()},
+	} {
+		name := uniqueName()
+		n, err := netns.Build(c.ctx, c.layout, netns.Options{Name: name})
+		if err == nil || !strings.Contains(err.Error(), want) || n != nil {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if left := leftovers(t, name); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	}
+	// The name of a network that exists: that one lives on.
+	s := newSite(t, pair)
+	p := s.probe("10.0.0.1")
+	if _, err := netns.Build(t.Context(), plan(), netns.Options{Name: s.name}); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), s.name) {
+		t.Errorf("a second one of the same name: %v", err)
+	}
+	s.probe("10.0.0.2")
+	if list := p.Outages(time.Time{}); len(list) > 0 {
+		t.Errorf("%v", list)
+	}
+}
+
+func TestBuildNeedsRoot(t *testing.T) {
+	needRoot(t)
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // which is nobody's, and ends
+		if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 65534, ^uintptr(0)); e != 0 {
+			done <- e
+			return
+		}
+		_, err := netns.Build(context.Background(), &netns.Layout{}, netns.Options{})
+		done <- err
+	}()
+	if err := <-done; !errors.Is(err, netns.ErrPrivilege) || !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+}
