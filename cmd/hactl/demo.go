@@ -231,7 +231,7 @@ func (d *demo) read(ctx context.Context, dir string) (*drill.Script, *schema.Spe
 // place is where the hosts are.
 func (d *demo) place(ctx context.Context, dir string, layout *netns.Layout, spec *schema.Spec) (labSite, error) {
 	if !d.memory && os.Geteuid() == 0 {
-		_ = netns.Sweep("") // what a demo that was killed has left
+		_, _ = netns.Sweep("") // what a demo that was killed has left
 		st, err := newNetnsSite(ctx, dir, layout)
 		if err == nil || !errors.Is(err, netns.ErrPrivilege) {
 			return st, err

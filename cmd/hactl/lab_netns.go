@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,7 +24,6 @@ import (
 type netnsSite struct {
 	dir  string
 	net  *netns.Net
-	env  []string // of agents, beside the machine's
 	base string
 
 	mu     sync.Mutex
@@ -48,11 +48,24 @@ func (s *netnsSite) what() string {
 }
 
 func (s *netnsSite) listen() (net.Listener, string, error) {
-	address := net.JoinHostPort(s.net.Outside().String(), "80")
-	l, err := s.net.Listen(netns.Outside, "tcp", address)
-	s.base = "http://" + s.net.Outside().String()
-	return l, s.base, err
+	at := s.net.Outside()
+	cert, ca, err := labCertificate(at)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := os.WriteFile(s.ca(), ca, 0o644); err != nil {
+		return nil, "", err
+	}
+	l, err := s.net.Listen(netns.Outside, "tcp", net.JoinHostPort(at.String(), "443"))
+	if err != nil {
+		return nil, "", err
+	}
+	s.base = "https://" + at.String()
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*cert}, NextProtos: []string{"http/1.1"}}), s.base, nil
 }
+
+// ca is the file with the certificate that agents believe.
+func (s *netnsSite) ca() string { return filepath.Join(s.dir, "ca.pem") }
 
 func (s *netnsSite) power(_ context.Context, host string, on bool) error {
 	if on {
@@ -110,7 +123,7 @@ func (s *netnsSite) start(host string) error {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command("/proc/self/exe", append([]string{"run"}, labArgs(s.dir, host, s.base)...)...)
 	cmd.Args[0] = os.Args[0]
-	cmd.Env = os.Environ()
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.ca(), "SSL_CERT_DIR=/nonexistent")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := s.net.Start(host, cmd); err != nil {
 		return err

@@ -26,6 +26,7 @@ type Player struct {
 	Begun func(Step)
 	Ended func(*Outcome)
 
+	start    string // directory that is opened
 	world    *world
 	head     string // revision that is good
 	pushed   folder // before the last push
@@ -41,7 +42,8 @@ type Player struct {
 // first step of every drill. The hosts have power.
 func (p *Player) Open(ctx context.Context, dir string) (*Outcome, error) {
 	p.world, p.down, p.backups = newWorld(), map[string]bool{}, map[string]map[string]time.Time{}
-	return p.Step(ctx, Step{Verb: Push, Args: []string{dir}})
+	p.start = dir
+	return p.Step(ctx, Step{Verb: Push, Args: []string{filepath.Base(dir)}})
 }
 
 // Play plays a script. Deviations are in the outcomes; an error is for what
@@ -250,7 +252,10 @@ func (p *Player) push(ctx context.Context, s Step, o *Outcome) error {
 		switch s.Verb {
 		case Push:
 			path := s.Args[0]
-			if !filepath.IsAbs(path) {
+			switch {
+			case before == nil:
+				path = p.start
+			case !filepath.IsAbs(path):
 				path = filepath.Join(p.Dir, path)
 			}
 			err = take(path, dir)

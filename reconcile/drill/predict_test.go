@@ -1,0 +1,178 @@
+package drill
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/schema"
+	"github.com/hactl/hactl/schema/load"
+)
+
+func TestMain(m *testing.M) {
+	if load.IsEvaluator() {
+		os.Exit(load.Evaluate(os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// pair is two hosts that share an address, with checks that cost the place and
+// priority.
+const pair = `package edge
+stack: "pair"
+hosts: lb01: address: "192.168.0.41"
+hosts: lb02: address: "192.168.0.42"
+virtualRouters: web: {
+	vrid: 50, interface: "eth0", addresses: ["192.168.0.40/24"], interval: "1s", checks: ["caddy", "proxy"]
+	members: {lb01: priority: 150, lb02: priority: 100}
+}
+checks: caddy: {type: "tcp", address: "127.0.0.1:80"}
+checks: proxy: {type: "tcp", address: "127.0.0.1:81", weight: -60}
+`
+
+// evaluated are specifications by their sources: to evaluate one takes time.
+var evaluated sync.Map
+
+func specOf(t *testing.T, sources ...string) *schema.Spec {
+	t.Helper()
+	key := strings.Join(sources, "\x00")
+	if s, ok := evaluated.Load(key); ok {
+		return s.(*schema.Spec) //nolint:forcetypeassert // Nothing else is stored.
+	}
+	files := fstest.MapFS{}
+	for i, source := range sources {
+		files[fmt.Sprintf("%d.cue", i)] = &fstest.MapFile{Data: []byte(source)}
+	}
+	s, _, err := load.Load(t.Context(), load.Files{FS: files, Dir: "."}, load.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	evaluated.Store(key, s)
+	return s
+}
+
+func TestWhatBecomesOfAnAddress(t *testing.T) {
+	const sticky = "package edge\nvirtualRouters: web: preempt: false\n"
+	died, fell := map[string]bool{"lb01": true}, map[string]bool{}
+	adi := 3*time.Second + time.Second*156/256 // of lb02
+	for _, c := range []struct {
+		name     string
+		more     string
+		do       func(*world)
+		active   []string
+		silenced map[string]bool
+		to       []string
+		cause    Cause
+		took     time.Duration
+		silent   time.Duration
+	}{
+		{"nothing happens", "", func(*world) {}, []string{"lb01"}, fell, []string{"lb01"}, "", 0, 0},
+		{"all start", "", func(*world) {}, nil, fell, []string{"lb01"}, First, 0, 0},
+		{"the Active dies", "", func(w *world) { w.dead["lb01"] = true }, []string{"lb01"}, died, []string{"lb02"}, Death, adi, adi},
+		{"the Backup dies", "", func(w *world) { w.dead["lb02"] = true }, []string{"lb01"}, map[string]bool{"lb02": true}, []string{"lb01"}, "", 0, 0},
+		{"the Active stops", "", func(w *world) { w.dead["lb01"] = true }, []string{"lb01"}, fell, []string{"lb02"}, Release, time.Second * 156 / 256, 0},
+		{"both die", "", func(w *world) { w.dead["lb01"], w.dead["lb02"] = true, true }, []string{"lb01"}, died, nil, Release, 0, 0},
+		{"the better one comes back", "", func(*world) {}, []string{"lb02"}, fell, []string{"lb01"}, Preempt, 3*time.Second + time.Second*106/256, 0},
+		{"and may not", sticky, func(*world) {}, []string{"lb02"}, fell, []string{"lb02"}, "", 0, 0},
+		{"but an owner always may", sticky + "virtualRouters: db: {vrid: 51, interface: \"eth0\", addresses: [\"192.168.0.50/24\"], preempt: false, members: {lb01: priority: 255, lb02: {}}}\n", func(*world) {}, []string{"lb02"}, fell, []string{"lb01"}, Preempt, 3*time.Second + time.Second/256, 0},
+		{"a fault", "", func(w *world) { w.failing["lb01"] = map[string]bool{"caddy": true} }, []string{"lb01"}, fell, []string{"lb02"}, Release, time.Second * 156 / 256, 0},
+		{"a check that costs enough", "", func(w *world) { w.failing["lb01"] = map[string]bool{"proxy": true} }, []string{"lb01"}, fell, []string{"lb02"}, Preempt, adi, 0},
+		{"on both it costs nobody", "", func(w *world) {
+			w.failing["lb01"], w.failing["lb02"] = map[string]bool{"proxy": true}, map[string]bool{"proxy": true}
+		}, []string{"lb01"}, fell, []string{"lb01"}, "", 0, 0},
+		{"a cable", "", func(w *world) { w.unplugged["lb01"] = map[string]bool{"eth0": true} }, []string{"lb01"}, died, []string{"lb02"}, Death, adi, adi},
+		{"another cable", "", func(w *world) { w.unplugged["lb01"] = map[string]bool{"eth1": true} }, []string{"lb01"}, fell, []string{"lb01"}, "", 0, 0},
+		{"maintenance", "package edge\nhosts: lb01: maintenance: true\n", func(*world) {}, []string{"lb01"}, fell, []string{"lb02"}, Release, time.Second * 156 / 256, 0},
+		{"a split", "", func(w *world) { w.apart = []string{"lb02", "lb01"} }, []string{"lb01"}, fell, []string{"lb01", "lb02"}, Parted, 0, 0},
+		{"it heals", "", func(*world) {}, []string{"lb01", "lb02"}, fell, []string{"lb01"}, "", 0, 0},
+		{"a delay nobody has a figure for", "package edge\nvirtualRouters: web: preemptDelay: \"5s\"\n", func(*world) {}, []string{"lb02"}, fell, []string{"lb01"}, Preempt, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sources := []string{pair}
+			if c.more != "" {
+				sources = append(sources, c.more)
+			}
+			w := newWorld()
+			w.follow(specOf(t, sources...))
+			c.do(w)
+			name := "web"
+			if _, owner := w.spec.VirtualRouters["db"]; owner {
+				name = "db"
+			}
+			got := w.router(name, c.active, c.silenced)
+			if !slices.Equal(got.To, c.to) || got.Cause != c.cause || got.Switch != c.took || got.Silent != c.silent {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// TestSyncGroupsAreAllOrNothing: what keeps a host from one keeps it from all.
+func TestSyncGroupsAreAllOrNothing(t *testing.T) {
+	w := newWorld()
+	w.follow(specOf(t, pair, `package edge
+virtualRouters: lan: {vrid: 60, interface: "eth1", addresses: ["10.0.0.1/24"], members: {lb01: priority: 150, lb02: {}}}
+syncGroups: gw: members: ["web", "lan"]
+`))
+	w.unplugged["lb01"] = map[string]bool{"eth1": true}
+	for _, name := range []string{"web", "lan"} {
+		if able := w.able(name); !slices.Equal(able, []string{"lb02"}) {
+			t.Errorf("%s: %v may be Active", name, able)
+		}
+	}
+}
+
+// TestPredictionsAgreeWithWhatIf: for every example and host, who is Active
+// after its death and how soon is what hactl whatif says.
+func TestPredictionsAgreeWithWhatIf(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "..", "examples", "*", "edge.cue"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no examples: ", err)
+	}
+	moves := 0
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec := specOf(t, string(b))
+		for host := range spec.Hosts {
+			w := newWorld()
+			w.follow(spec)
+			before := map[string][]string{}
+			for _, p := range w.predict(nil, nil) {
+				before[p.Router] = p.To
+			}
+			w.dead[host] = true
+			after := map[string]Prediction{}
+			for _, p := range w.predict(before, map[string]bool{host: true}) {
+				if p.Cause != "" {
+					after[p.Router] = p
+				}
+			}
+			for _, m := range topology.New(spec).WhatIf([]topology.Component{{Kind: topology.KindHost, Name: host}}, "").Moves {
+				p, ok := after[m.Router]
+				to := slices.DeleteFunc([]string{m.To}, func(h string) bool { return h == "" })
+				if !ok || !slices.Equal(p.To, to) || !slices.Equal(p.From, []string{m.From}) || p.Switch != time.Duration(m.Death) {
+					t.Errorf("%s without %s: the drill says %+v, whatif %+v", file, host, p, m)
+				}
+				delete(after, m.Router)
+				moves++
+			}
+			if len(after) > 0 {
+				t.Errorf("%s without %s: whatif knows nothing of %v", file, host, slices.Sorted(maps.Keys(after)))
+			}
+		}
+	}
+	if moves == 0 {
+		t.Error("nothing moved")
+	}
+}
