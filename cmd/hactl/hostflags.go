@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hactl/hactl/engines/host"
+	"github.com/hactl/hactl/reconcile/drill"
 	"github.com/hactl/hactl/schema"
 )
 
@@ -23,7 +24,7 @@ type hostFlags struct {
 }
 
 // noHost leaves this machine out.
-const noHost = "none"
+const noHost = drill.NoHost
 
 func (f *hostFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.name, "host", os.Getenv("HACTL_HOST"), "which host of the specification this machine is, or \"none\" (default: HACTL_HOST, its hostname, or the host with one of its addresses)")

@@ -97,7 +97,9 @@ func (s *memorySite) listen() (net.Listener, string, error) {
 
 func (s *memorySite) power(ctx context.Context, host string, on bool) error {
 	if on {
-		s.nodes[host].Boot()
+		if n := s.nodes[host]; n != nil {
+			n.Boot()
+		}
 		return s.start(host)
 	}
 	s.nodes[host].Crash()
@@ -160,9 +162,11 @@ func (s *memorySite) start(host string) error {
 	if err := flags.ParseFlags(labArgs(s.dir, host, s.base)); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	engine := newMemoryEngine(s.nodes[host], labSurroundings(dir).check)
-	r.around.engine = engine
-	engine.events = func(ev event) { r.events.engine(ev) }
+	if n := s.nodes[host]; n != nil {
+		engine := newMemoryEngine(n, labSurroundings(dir).check)
+		engine.events = func(ev event) { r.events.engine(ev) }
+		r.around.engine = engine
+	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	a := &memoryAgent{
 		told: commands{end: make(chan os.Signal, 4), look: make(chan os.Signal, 1), renew: make(chan os.Signal, 1)},
@@ -222,6 +226,7 @@ func (s *memorySite) close() error {
 		s.nodes[host].Crash()
 		s.end(host)
 	}
+	s.end(noHost)
 	s.stop()
 	s.group.Wait()
 	return nil

@@ -68,6 +68,9 @@ func (s *netnsSite) listen() (net.Listener, string, error) {
 func (s *netnsSite) ca() string { return filepath.Join(s.dir, "ca.pem") }
 
 func (s *netnsSite) power(_ context.Context, host string, on bool) error {
+	if on && host == noHost {
+		return s.start(host)
+	}
 	if on {
 		if err := s.net.Power(host, true); err != nil {
 			return err
@@ -125,7 +128,11 @@ func (s *netnsSite) start(host string) error {
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.ca(), "SSL_CERT_DIR=/nonexistent")
 	cmd.Stdout, cmd.Stderr = log, log
-	if err := s.net.Start(host, cmd); err != nil {
+	where := host
+	if host == noHost {
+		where = netns.Outside
+	}
+	if err := s.net.Start(where, cmd); err != nil {
 		return err
 	}
 	s.agents[host] = cmd

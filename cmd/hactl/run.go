@@ -134,6 +134,13 @@ func (r *runner) work(ctx context.Context, stderr io.Writer, told commands) erro
 			stopWorking()
 			wg.Wait()
 			return err
+		case <-ctx.Done():
+			stopWorking()
+			wg.Wait()
+			if r.engine != nil {
+				return <-over
+			}
+			return nil
 		}
 	}
 }

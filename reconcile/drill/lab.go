@@ -8,6 +8,9 @@ import (
 	"github.com/hactl/hactl/schema"
 )
 
+// NoHost is the agent of a specification without hosts.
+const NoHost = "none"
+
 // Lab is hosts on their LANs, each with an agent, that follow a Git repository
 // and lead a simulated edge, and a client that asks their virtual addresses all
 // the time. Its methods return when what they do has begun to have effect.

@@ -80,10 +80,11 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 	}
 	refused := o.Revision != "" && o.Revision != p.head
 	leads, applied := false, false
-	for _, name := range sorted(p.world.spec.Hosts) {
-		if p.world.dead[name] {
-			continue
-		}
+	for _, h := range hosts {
+		leads = leads || h.Leads
+		applied = applied || h.Leads && h.Applied == p.head
+	}
+	for _, name := range p.agents() {
 		h, there := hosts[name]
 		switch {
 		case !there:
@@ -94,8 +95,6 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 		case h.Revision != p.head:
 			return name + " does not run the revision"
 		}
-		leads = leads || h.Leads
-		applied = applied || h.Leads && h.Applied == p.head
 		if refused && h.Refused == o.Revision {
 			o.Why = h.Why
 		}
@@ -114,6 +113,20 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 		o.Applied = now.Sub(o.At)
 	}
 	return ""
+}
+
+// agents are the hosts whose agents are to answer: those of the specification, or
+// where it has none, one of no host.
+func (p *Player) agents() (names []string) {
+	if len(p.world.spec.Hosts) == 0 {
+		return []string{NoHost}
+	}
+	for _, name := range sorted(p.world.spec.Hosts) {
+		if !p.world.dead[name] {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // measure holds what was seen against what was predicted.
