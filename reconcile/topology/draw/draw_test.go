@@ -66,6 +66,7 @@ func small() (*topology.Graph, Marks) {
 	return g, Marks{
 		"host/lb01": {Down}, "connector/home@lb01": {Cut}, "pool/tokyo": {Update, Unhealthy}, "monitor/web": {Create}, "pool/osaka": {Delete},
 		"virtualRouter/web": {Active}, "tunnel/home": {Healthy}, "origin/tokyo/a": {Replace},
+		"dnsRecord/a.example.com": {Conflict}, "loadBalancer/www.example.com": {Update, Refused},
 	}
 }
 
