@@ -9,8 +9,12 @@ import (
 	"github.com/hactl/hactl/schema"
 )
 
-// elsewhere is the scope of what no geo map names.
-const elsewhere = "elsewhere"
+// elsewhere is the scope of what no geo map names; those of rules begin with
+// ruleScope.
+const (
+	elsewhere = "elsewhere"
+	ruleScope = "rule "
+)
 
 func (b *builder) enter(e *Entry) *Entry {
 	b.entries = append(b.entries, e)
@@ -93,7 +97,7 @@ func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
 	for _, r := range l.Rules {
 		if o := r.Overrides; o != nil && !r.Disabled && l.Enabled {
 			if changed, ok := overridden(l, o); ok {
-				b.lists(kind, name, hostname, "rule "+r.Name, changed)
+				b.lists(kind, name, hostname, ruleScope+r.Name, changed)
 			}
 		}
 	}
@@ -207,7 +211,7 @@ func (b *builder) list(kind, name, hostname, policy string, names []string, l sc
 	if l.Enabled {
 		e.gate = b.circuit.any(gates...)
 	} else {
-		e.gate, e.why = b.circuit.never(), "it is disabled"
+		e.gate, e.why, e.off = b.circuit.never(), "it is disabled", true
 	}
 	return e
 }
