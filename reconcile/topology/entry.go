@@ -89,6 +89,9 @@ const mostSpare = 500
 // balancing makes an entry for each list of pools that requests may meet.
 func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
 	n := Node{Kind: kind, Name: name, Entry: true, Detail: l.WithDefaults().SteeringPolicy}
+	if n.Detail == "off" { // A balancer that is off would be another thing.
+		n.Detail = "in order"
+	}
 	if !l.Enabled {
 		n.Out = "disabled"
 	}

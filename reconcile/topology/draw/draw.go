@@ -39,6 +39,15 @@ var badges = map[Mark]string{
 	Down: "× down", Cut: "cut off", Active: "active", Healthy: "healthy", Unhealthy: "! unhealthy",
 }
 
+// badgesOf are the marks of one node, in words.
+func badgesOf(marks []Mark) string {
+	words := make([]string, 0, len(marks))
+	for _, m := range marks {
+		words = append(words, badges[m])
+	}
+	return strings.Join(words, ", ")
+}
+
 // Marks are by node ID. Those of nodes that the graph does not have, and marks
 // that are none of the above, are ignored.
 type Marks map[string][]Mark
