@@ -167,7 +167,8 @@ func TestRailsStandOnFacts(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.facts, got, c.want)
 		}
 		for _, f := range c.facts {
-			if f.Refused(violations) != (c.want != nil) || f.Refused(nil) {
+			other := []reconcile.Violation{{Rule: reconcile.RuleProtected, ID: f.ID}, {Rule: reconcile.RuleNoOrigin, ID: schema.ID{Kind: f.ID.Kind, Name: "other"}}}
+			if f.Refused(violations) != (c.want != nil) || f.Refused(nil) || f.Refused(other) {
 				t.Errorf("%v: refused is %t", f, f.Refused(violations))
 			}
 		}

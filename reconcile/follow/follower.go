@@ -176,9 +176,7 @@ func (f *Follower) runs(g *Good, restored bool) {
 	if restored {
 		text = "restored from disk"
 	}
-	moves := f.moves
-	f.moves = nil
-	f.tell(Event{Kind: EventAccepted, Revision: g.Revision, Signer: g.Signer, Text: text, Impact: moves})
+	f.tell(Event{Kind: EventAccepted, Revision: g.Revision, Signer: g.Signer, Text: text, Impact: f.moves})
 	if f.o.Accepted != nil {
 		f.o.Accepted(g)
 	}

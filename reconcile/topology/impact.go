@@ -232,7 +232,7 @@ func (c *comparison) loses(x *Entry) {
 		what = "enabled origin"
 	}
 	kind := reconcile.Unserved
-	if x.Kind == "route" || !x.balanced && c.records != nil && !c.records[x.Name] || c.meant(x) {
+	if !x.balanced && c.records != nil && !c.records[x.Name] || c.meant(x) {
 		kind = reconcile.Closed
 	}
 	c.tell(kind, id, x.Scope, "loses its last %s: nobody serves it", what)

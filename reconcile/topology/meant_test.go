@@ -79,6 +79,8 @@ pools: tunnel: enabled: false`, nil},
 		{"a name for one that is disabled", "", `loadBalancers: "geo.example.com": enabled: false`, nil},
 		{"the ingress rule of a balancer's hostname", "", noWWW, []string{www}},
 		{"which answers with a status on purpose", "", status, nil},
+		{"which a rule for all names answers with one", "", `{hostname: "www.example.com", service: "http://192.168.0.40"} => {hostname: "*.example.com", service: "http_status:503"}
+, {hostname: "app.example.com", service: "http://192.168.0.40"}, {hostname: "wiki.example.com", service: "http://127.0.0.1:80"} => `, []string{wiki, www}},
 		{"the ingress rule of a record's hostname", "", noWiki, []string{wiki}},
 		{"which answers with one on purpose", "", wikiOut, nil},
 		{"an ingress rule and its record", "", gone + `
@@ -93,6 +95,11 @@ pools: spare: origins: x: {tunnel: "home", header: Host: ["no.example.com"]}`, `
 pools: spare: {description: "x", origins: x: {tunnel: "home", header: Host: ["no.example.com"]}}`, nil},
 		{"a new region that nobody serves", `, regionPools: WEU: ["cloud"] => `, `regionPools: WEU: ["cloud"] => regionPools: WEU: ["spare"]
 pools: spare: origins: x: {tunnel: "home", header: Host: ["no.example.com"]}`, []string{geo}},
+		{"a region that goes to where nobody serves", `pools: spare: origins: x: {tunnel: "home", header: Host: ["no.example.com"]}
+"geo", defaultPools: ["cloud"], fallbackPool: "cloud" => "geo", defaultPools: ["spare"], fallbackPool: "spare"`,
+			`pools: spare: origins: x: {tunnel: "home", header: Host: ["no.example.com"]}
+"geo", defaultPools: ["cloud"], fallbackPool: "cloud", regionPools: WEU: ["cloud"] => "off", defaultPools: ["spare"], fallbackPool: "spare"`, []string{geo}},
+		{"a region that goes to where it is served", "", `"geo", defaultPools: ["cloud"], fallbackPool: "cloud", regionPools: WEU: ["cloud"] => "off", defaultPools: ["cloud"], fallbackPool: "cloud"`, nil},
 		{"a new hostname that nobody serves", "", `pools: spare: origins: x: {tunnel: "home", header: Host: ["no.example.com"]}
 loadBalancers: "new.example.com": {zone: "example.com", defaultPools: ["spare"], fallbackPool: "spare"}`, nil},
 		{"a record that a dead balancer replaces", `dnsRecords: new: {zone: "example.com", name: "new", type: "A", content: "198.51.100.9"}`, `pools: spare: origins: x: {tunnel: "home", header: Host: ["no.example.com"]}
@@ -177,6 +184,26 @@ header: Host: ["www.example.com"] => header: Host: ["www.example.com"], path: "/
 	}
 	if !told {
 		t.Errorf("of the record, nothing is said: %v", impact)
+	}
+}
+
+// TestADrainIsMeant: an origin that is off because of maintenance is no mistake,
+// though another pool, which serves nobody, has one that is not.
+func TestADrainIsMeant(t *testing.T) {
+	const spare = `defaultPools: ["tunnel"], fallbackPool: "tunnel" => defaultPools: ["tunnel", "spare"], fallbackPool: "tunnel"
+tunnels: far: {}
+pools: spare: {monitor: "web", origins: x: tunnel: "far"}
+`
+	for more, want := range map[string][]string{
+		"hosts: [_]: maintenance: true":                                           nil,
+		"hosts: [_]: maintenance: true\npools: tunnel: enabled: false":            {"loadBalancer/www.example.com"},
+		"hosts: lb01: maintenance: true\npools: tunnel: origins: home: weight: 0": {"loadBalancer/www.example.com"},
+	} {
+		before, after := changed(t, spare), changed(t, spare+more)
+		p, live := planOf(before, after)
+		if impact, violations := impactOf(after, p, live); !slices.Equal(refused(violations), want) {
+			t.Errorf("%s: refused are %q, want %q; %v", more, refused(violations), want, impact)
+		}
 	}
 }
 
