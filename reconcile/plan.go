@@ -41,7 +41,8 @@ type Plan struct {
 	Conflicts  []Finding   `json:"conflicts"`
 	Violations []Violation `json:"violations"`
 	Notices    []Finding   `json:"notices"`
-	// Impact is what traffic notices, in words; see package topology.
+	// Impact is what traffic notices, in words, the gravest first; see package
+	// topology.
 	Impact []Finding `json:"impact,omitempty"`
 	// Hosts are other machines that were asked; their agents make their changes
 	// themselves, once they follow.

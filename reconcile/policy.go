@@ -17,7 +17,7 @@ const (
 	RuleEmpty     Rule = "empty"       // the specification is empty and objects are owned
 	RuleDeletions Rule = "deletions"   // more deletions than the policy allows
 	RuleProtected Rule = "protected"   // a protected object would be deleted, replaced or retargeted
-	RuleNoOrigin  Rule = "no-origin"   // a hostname would have no enabled origin
+	RuleNoOrigin  Rule = "no-origin"   // a hostname would have no enabled origin, or lose its last way to one
 	RuleConnected Rule = "live-tunnel" // a tunnel with connected connectors would be deleted
 	RuleUnread    Rule = "unread"      // part of what there is could not be read
 	RuleRewind    Rule = "rewind"      // a revision older than the one that runs; hactl run checks it
@@ -38,22 +38,20 @@ type Policy struct {
 	Journal Journal
 }
 
-// Check returns what the plan violates, in the order of Rules.
-func (policy Policy) Check(p *Plan, d Desired, l Live) []Violation {
+// Check returns what the plan violates, in the order of Rules. Facts are what
+// traffic notices of it; see package topology.
+func (policy Policy) Check(p *Plan, d Desired, l Live, facts []Fact) []Violation {
 	found := []Violation{}
 	violate := func(r Rule, id schema.ID, format string, args ...any) {
 		if !slices.Contains(policy.Allowed, r) {
 			found = append(found, Violation{Rule: r, ID: id, Message: fmt.Sprintf(format, args...)})
 		}
 	}
-	owned, connected, guarded := 0, map[Handle]int{}, map[Handle]bool{}
+	owned, guarded := 0, map[Handle]bool{}
 	for _, e := range l.Entries {
 		guarded[e.Handle] = e.Owned && e.Object.Protected()
 		if e.Owned && !e.ReadOnly {
 			owned++
-		}
-		if t, ok := e.Object.(schema.Tunnel); ok && t.Connections > 0 {
-			connected[e.Handle] = t.Connections
 		}
 	}
 	if len(d.Objects) == 0 && owned > 0 && !policy.AllowEmpty {
@@ -78,12 +76,23 @@ func (policy Policy) Check(p *Plan, d Desired, l Live) []Violation {
 			violate(RuleProtected, s.ID, "is protected and would lead elsewhere: %s", retargets(s.Fields))
 		}
 	}
-	for _, hostname := range withoutOrigin(d) {
-		violate(RuleNoOrigin, hostname, "would have no enabled origin")
+	originless := map[schema.ID]bool{}
+	for _, f := range facts {
+		originless[f.ID] = originless[f.ID] || f.Kind == Originless
 	}
-	for _, s := range p.Steps {
-		if n := connected[s.Handle]; s.Action == Delete && s.ID.Kind == schema.KindTunnel && n > 0 {
-			violate(RuleConnected, s.ID, "has %d live connections: stop its connectors first", n)
+	for _, f := range facts {
+		// One violation for a hostname: what it would have says most.
+		if f.Kind == Originless || f.Kind == Unserved && !originless[f.ID] {
+			violate(RuleNoOrigin, f.ID, "%s", f.Message)
+		}
+	}
+	for _, f := range facts {
+		if f.Kind == Disconnects {
+			connections := "connections"
+			if f.Count == 1 {
+				connections = "connection"
+			}
+			violate(RuleConnected, f.ID, "has %d live %s: stop its connectors first", f.Count, connections)
 		}
 	}
 	policy.unread(d, l, violate)
@@ -145,33 +154,4 @@ func retargets(fields []FieldChange) string {
 		}
 	}
 	return ""
-}
-
-// withoutOrigin returns the enabled load balancers none of whose pools has an
-// enabled origin.
-func withoutOrigin(d Desired) []schema.ID {
-	var ids []schema.ID
-	for _, id := range sortedIDs(d.Objects) {
-		var b schema.Balancing
-		switch l := d.Objects[id].(type) {
-		case schema.LoadBalancer:
-			b = l.Balancing
-		case schema.PrivateLoadBalancer:
-			b = l.Balancing
-		default:
-			continue
-		}
-		served := !b.Enabled
-		b.PoolNames(func(_, name string) {
-			pool, ok := d.Objects[schema.ID{Kind: schema.KindPool, Name: name}].(schema.Pool)
-			served = served || !ok // A pool that is not this specification's.
-			for _, o := range pool.Origins {
-				served = served || pool.Enabled && o.Enabled && o.Weight > 0
-			}
-		})
-		if !served {
-			ids = append(ids, id)
-		}
-	}
-	return ids
 }

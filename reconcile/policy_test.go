@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
 )
 
 // violations plans and checks, and prints what was violated.
 func violations(policy reconcile.Policy, d reconcile.Desired, l reconcile.Live) []string {
 	lines := []string{}
-	for _, v := range policy.Check(reconcile.Diff(d, l), d, l) {
+	p := reconcile.Diff(d, l)
+	for _, v := range policy.Check(p, d, l, topology.Facts(nil, p, l)) {
 		line := string(v.Rule) + ": "
 		if v.ID != (schema.ID{}) {
 			line += v.ID.String() + " "
@@ -134,5 +136,41 @@ func TestADoubleWithConnectionsIsALiveTunnel(t *testing.T) {
 	got := violations(usual(), desired(tunnel("t")), reconcile.Live{Entries: []reconcile.Entry{first, second}})
 	if want := []string{"live-tunnel: tunnel/t#h2 has 4 live connections: stop its connectors first"}; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestRailsStandOnFacts: which kind of fact is refused, and how it is said.
+func TestRailsStandOnFacts(t *testing.T) {
+	www, home := schema.ID{Kind: schema.KindLoadBalancer, Name: "www.example.com"}, schema.ID{Kind: schema.KindTunnel, Name: "home"}
+	fact := func(id schema.ID, kind reconcile.FactKind, message string) reconcile.Fact {
+		return reconcile.Fact{Finding: reconcile.Finding{ID: id, Message: message}, Kind: kind, Count: 1}
+	}
+	for _, c := range []struct {
+		facts []reconcile.Fact
+		want  []string
+	}{
+		{[]reconcile.Fact{fact(www, reconcile.Unserved, "is lost")}, []string{"no-origin: is lost"}},
+		{[]reconcile.Fact{fact(www, reconcile.Unserved, "is lost"), fact(www, reconcile.Originless, "would have none")}, []string{"no-origin: would have none"}},
+		{[]reconcile.Fact{fact(www, reconcile.Originless, "would have none"), fact(home, reconcile.Disconnects, "ends")}, []string{"no-origin: would have none", "live-tunnel: has 1 live connection: stop its connectors first"}},
+		{[]reconcile.Fact{
+			fact(www, reconcile.Closed, ""), fact(www, reconcile.Removed, ""), fact(www, reconcile.Moved, ""), fact(www, reconcile.Sessions, ""),
+			fact(www, reconcile.Resilience, ""), fact(www, reconcile.Mastership, ""),
+		}, nil},
+	} {
+		p := &reconcile.Plan{}
+		violations := usual().Check(p, desired(), reconcile.Live{}, c.facts)
+		var got []string
+		for _, v := range violations {
+			got = append(got, string(v.Rule)+": "+v.Message)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v: %q, want %q", c.facts, got, c.want)
+		}
+		for _, f := range c.facts {
+			other := []reconcile.Violation{{Rule: reconcile.RuleProtected, ID: f.ID}, {Rule: reconcile.RuleNoOrigin, ID: schema.ID{Kind: f.ID.Kind, Name: "other"}}}
+			if f.Refused(violations) != (c.want != nil) || f.Refused(nil) || f.Refused(other) {
+				t.Errorf("%v: refused is %t", f, f.Refused(violations))
+			}
+		}
 	}
 }

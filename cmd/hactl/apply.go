@@ -118,7 +118,6 @@ func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	f.impact(round)
 	switch {
 	case f.output != "text":
 	case len(args) == 1 && yes && len(round.Plan.Violations) == 0: // It has been seen.

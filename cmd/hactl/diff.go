@@ -12,7 +12,7 @@ import (
 )
 
 func newDiff() *cobra.Command {
-	f := &planFlags{}
+	f := &planFlags{others: true}
 	var out string
 	cmd := &cobra.Command{
 		Use:   "diff",
@@ -33,10 +33,6 @@ Exit code: 0 nothing to do, 2 something to do, 1 error.`,
 			if err != nil {
 				return err
 			}
-			if err := f.others(cmd.Context(), round); err != nil {
-				return err
-			}
-			f.impact(round)
 			if out != "" {
 				b, err := round.Plan.Save()
 				if err == nil {

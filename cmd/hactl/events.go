@@ -60,6 +60,9 @@ func (e *events) start(ctx context.Context) <-chan struct{} {
 	return done
 }
 
+// mostImpact is how many characters a notification spends on what traffic notices.
+const mostImpact = 400
+
 // tell passes an event on to the forge and to whoever is to be notified.
 func (e *events) tell(ev follow.Event) {
 	host := e.r.hostName()
@@ -71,7 +74,7 @@ func (e *events) tell(ev follow.Event) {
 	case follow.EventRefused:
 		m.Kind, m.Text = schema.OnRefused, fmt.Sprintf("revision %s is refused (%s), and nothing was changed: %s", short(ev.Revision), ev.Reason, ev.Text)
 	case follow.EventApplied:
-		m.Kind, m.Subject, m.Text = schema.OnApplied, "the edge", fmt.Sprintf("revision %s is applied at the edge: %s", short(ev.Revision), ev.Text)
+		m.Kind, m.Subject, m.Text = schema.OnApplied, "the edge", fmt.Sprintf("revision %s is applied at the edge: %s", short(ev.Revision), withImpact(ev, mostImpact))
 	case follow.EventFailed:
 		m.Kind, m.Subject, m.Text = schema.OnFailed, "the edge", fmt.Sprintf("revision %s is not applied at the edge: %v", short(ev.Revision), ev.Err)
 	case follow.EventWaits:
@@ -105,6 +108,7 @@ func (e *events) follow(ev follow.Event) {
 	switch ev.Kind {
 	case follow.EventAccepted:
 		log.Info("the revision runs", detail(ev.Text)...)
+		noticed(log, ev)
 	case follow.EventRefused:
 		for line := range strings.Lines(ev.Text) {
 			log.Error(strings.TrimRight(line, "\n"), "reason", ev.Reason)
@@ -136,10 +140,18 @@ func (e *events) follow(ev follow.Event) {
 		log.Info("leadership", "who", ev.Text)
 	case follow.EventApplied:
 		log.Info("the edge is as the revision has it", "done", ev.Text)
+		noticed(log, ev)
 	case follow.EventFailed:
 		log.Error("the edge is not as the revision has it", "err", ev.Err)
 	case follow.EventDrift:
 		log.Warn("drift", "what", ev.Text, "steps", len(ev.Steps))
+	}
+}
+
+// noticed logs what traffic notices.
+func noticed(log *slog.Logger, ev follow.Event) {
+	for _, f := range ev.Impact {
+		log.Info("traffic", "object", f.ID.String(), "what", f.Message)
 	}
 }
 

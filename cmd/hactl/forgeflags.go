@@ -95,12 +95,16 @@ func commitStatus(ev follow.Event, host string) (forge.Status, bool) {
 		s.State, s.Description = forge.Success, "runs"
 	case follow.EventRefused:
 		s.State, s.Description = forge.Failure, string(ev.Reason)+": "+ev.Text
+		if ev.Reason == follow.Guarded {
+			lines := strings.Split(ev.Text, "\n")
+			s.Description = fmt.Sprintf("%s: %s", ev.Reason, brief(lines, forge.MostDescription-len(ev.Reason)-2))
+		}
 	case follow.EventApplied:
 		s.Context += " (edge)"
-		s.State, s.Description = forge.Success, "applied at the edge: "+ev.Text
+		s.State, s.Description = forge.Success, "applied at the edge: "+withImpact(ev, forge.MostDescription-len("applied at the edge: "))
 	case follow.EventFailed:
 		s.Context += " (edge)"
-		s.State, s.Description = forge.Error, fmt.Sprint(ev.Err)
+		s.State, s.Description = forge.Error, brief(strings.Split(fmt.Sprint(ev.Err), "\n"), forge.MostDescription)
 	default:
 		return s, false
 	}

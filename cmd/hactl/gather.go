@@ -18,7 +18,6 @@ import (
 
 	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/reconcile"
-	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/reconcile/status"
 	"github.com/hactl/hactl/schema"
 )
@@ -105,31 +104,32 @@ func (a *answer) check(r *agentReport) {
 	}
 }
 
-// others adds to a plan what it changes on other hosts, as far as those can be
-// asked.
-func (f *planFlags) others(ctx context.Context, round *loop.Round) error {
+// askOthers returns what the specification changes on other hosts, as far as
+// those can be asked.
+func (f *planFlags) askOthers(ctx context.Context, spec *schema.Spec) ([]reconcile.HostPlan, error) {
 	if len(f.targets) > 0 {
-		return nil
+		return nil, nil
 	}
-	own, err := f.host.find(f.loaded)
+	own, err := f.host.find(spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var names []string
-	for name, h := range f.loaded.Hosts {
+	for name, h := range spec.Hosts {
 		if name != own && h.Agent != "" {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	answers, err := f.ask.gather(ctx, f.loaded, names, own, f.host.dir())
+	answers, err := f.ask.gather(ctx, spec, names, own, f.host.dir())
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var plans []reconcile.HostPlan
 	for _, a := range answers {
-		round.Plan.Hosts = append(round.Plan.Hosts, hostPlan(f.loaded, a))
+		plans = append(plans, hostPlan(spec, a))
 	}
-	return nil
+	return plans, nil
 }
 
 // hostPlan is what a specification changes on a host that has answered.

@@ -16,7 +16,7 @@ import (
 var graphFormats = []string{"svg", "mermaid", "dot"}
 
 func newGraph() *cobra.Command {
-	f := &planFlags{}
+	f := &planFlags{others: true}
 	var down []string
 	var output, out string
 	var plan bool
@@ -30,8 +30,9 @@ the hosts that answer, and what watches them.
 --down marks what fails, and greys what nobody serves then: what can fail is as
 in hactl whatif.
 
---plan marks what hactl diff would show, and adds what is deleted. Only then are
-Cloudflare and the hosts asked; nothing is changed.
+--plan marks what hactl diff would show: what changes, what is in conflict and
+what the guard rails refuse, and adds what is deleted. Only then are Cloudflare
+and the hosts asked; nothing is changed.
 
 Exit code: 1 error, or with --plan when part of it could not be read, else 0.`,
 		Example: `  hactl graph --out topology.svg

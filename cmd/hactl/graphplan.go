@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/follow"
 	"github.com/hactl/hactl/reconcile/render"
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/reconcile/topology/draw"
@@ -17,7 +18,7 @@ import (
 )
 
 // planned loads the specification and, if it is wanted, what it changes: the
-// same plan as diff has. What could not be read is told on stderr.
+// same plan as diff has. What stands in its way is told on stderr, too.
 func (f *planFlags) planned(cmd *cobra.Command, plan bool) (*schema.Spec, *reconcile.Plan, error) {
 	stderr := cmd.ErrOrStderr()
 	if !plan {
@@ -36,18 +37,18 @@ func (f *planFlags) planned(cmd *cobra.Command, plan bool) (*schema.Spec, *recon
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := f.others(cmd.Context(), round); err != nil {
-		return nil, nil, err
-	}
+	told := render.Clean{W: stderr}
 	for _, v := range round.Plan.Violations {
-		if v.Rule == reconcile.RuleUnread {
-			fmt.Fprintln(stderr, v.Message)
-		}
+		fmt.Fprintf(told, "refused: %s\n", follow.Describe([]reconcile.Violation{v}))
+	}
+	for _, c := range round.Plan.Conflicts {
+		fmt.Fprintf(told, "conflict: %s %s\n", c.ID, c.Message)
 	}
 	return f.loaded, round.Plan, nil
 }
 
-// changed marks what a plan changes, and returns the graph with the nodes that
+// changed marks what a plan changes, what of it is in conflict and what the
+// guard rails refuse, and returns the graph with the nodes that
 // it does not have: what is deleted, and what no request meets.
 func changed(marks draw.Marks, g *topology.Graph, spec *schema.Spec, p *reconcile.Plan) *topology.Graph {
 	known := map[string]bool{}
@@ -67,12 +68,31 @@ func changed(marks draw.Marks, g *topology.Graph, spec *schema.Spec, p *reconcil
 		actions[id][s.ID] = s.Action
 	}
 	g = &topology.Graph{Nodes: slices.Clone(g.Nodes), Edges: g.Edges}
-	for _, id := range slices.Sorted(maps.Keys(actions)) {
-		if !known[id] {
+	add := func(id string, m draw.Mark) {
+		if !known[id] && len(marks[id]) == 0 {
 			kind, name, _ := strings.Cut(id, "/")
 			g.Nodes = append(g.Nodes, topology.Node{ID: id, Kind: kind, Name: name})
 		}
-		marks[id] = append(marks[id], mark(actions[id], known[id], len(spec.VirtualRouters[strings.TrimPrefix(id, "virtualRouter/")].Members)))
+		marks[id] = append(marks[id], m)
+	}
+	for _, id := range slices.Sorted(maps.Keys(actions)) {
+		add(id, mark(actions[id], known[id], len(spec.VirtualRouters[strings.TrimPrefix(id, "virtualRouter/")].Members)))
+	}
+	for _, c := range p.Conflicts {
+		add(nodeOf(known, p, c.ID), draw.Conflict)
+	}
+	for _, v := range p.Violations {
+		switch {
+		case v.ID.Name == "*": // Nobody knows of which.
+		case v.ID != schema.ID{}:
+			add(nodeOf(known, p, v.ID), draw.Refused)
+		default: // Of the deletions as a whole.
+			for _, s := range steps {
+				if s.Action == reconcile.Delete {
+					add(nodeOf(known, p, s.ID), draw.Refused)
+				}
+			}
+		}
 	}
 	slices.SortFunc(g.Nodes, func(a, b topology.Node) int { return strings.Compare(a.ID, b.ID) })
 	return g

@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"reconcile/forge":              {},
 	"reconcile/lead":               {},
 	"reconcile/loop":               {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/topology"},
-	"reconcile/follow":             {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/loop"},
+	"reconcile/follow":             {"schema", "schema/load", "reconcile", "reconcile/source", "reconcile/loop", "reconcile/topology"},
 	"reconcile/notify":             {"schema"},
 	"reconcile/topology":           {"schema", "reconcile"},
 	"reconcile/topology/draw":      {"reconcile/topology"},
@@ -54,7 +54,7 @@ var mayImport = map[string][]string{
 // testsMayImport is what the tests of a package may import beyond that.
 var testsMayImport = map[string][]string{
 	"schema":    {"schema/load", "schema/emit"},
-	"reconcile": {"schema/load", "reconcile/loop", "reconcile/enginetest"},
+	"reconcile": {"schema/load", "reconcile/loop", "reconcile/enginetest", "reconcile/topology"},
 	"engines":   {"schema/load", "reconcile/enginetest", "reconcile/loop", "engines/cloudflare/cfsim", "engines/cloudflare/wirecheck"},
 }
 

@@ -26,6 +26,7 @@ type planFlags struct {
 	allow   []string
 	output  string
 
+	others bool         // asks other hosts what changes there
 	loaded *schema.Spec // by plan
 }
 
@@ -117,6 +118,11 @@ func (f *planFlags) plan(ctx context.Context, stderr io.Writer, observer reconci
 	request := loop.Request{Spec: l.spec, Revision: l.tree.Revision, Targets: targets, Allowed: allowed}
 	if node != nil {
 		request.Host = node.Host
+	}
+	if f.others {
+		if request.Hosts, err = f.askOthers(ctx, l.spec); err != nil {
+			return nil, nil, err
+		}
 	}
 	round, err := lp.Plan(ctx, request)
 	if err != nil {

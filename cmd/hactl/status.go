@@ -392,6 +392,9 @@ func (r *agentReport) showEdge(line func(name, format string, args ...any), now 
 	for _, s := range e.Drift {
 		line("drift", "%s %s", s.Action, s.ID)
 	}
+	for _, f := range e.Impact {
+		line("traffic", "%s %s", f.ID, f.Message)
+	}
 	for _, c := range e.Conflicts {
 		line("conflict", "%s %s", c.ID, c.Message)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/loop"
+	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
 )
 
@@ -19,6 +20,7 @@ func (k *Keeper) apply(ctx context.Context, good *Good, edge Edge, allowed []rec
 	base := k.base
 	k.mu.Unlock()
 	applied := 0
+	var impact []reconcile.Finding // of what was applied
 	for round := range rounds {
 		r, err := edge.Plan(ctx, loop.Request{Spec: good.Spec, Revision: good.Revision, Allowed: allowed, Applied: base})
 		if ctx.Err() != nil {
@@ -42,8 +44,13 @@ func (k *Keeper) apply(ctx context.Context, good *Good, edge Edge, allowed []rec
 			}
 		}
 		if steps == 0 {
-			k.settled(good, r, applied)
+			k.settled(good, r, applied, impact)
 			return
+		}
+		for _, f := range r.Plan.Impact {
+			if !slices.Contains(impact, f) {
+				impact = append(impact, f)
+			}
 		}
 		o, err := edge.Execute(ctx, r, grace)
 		applied += len(o.Done)
@@ -79,6 +86,7 @@ func (k *Keeper) due(good *Good, r *loop.Round) (int, error) {
 	if err := r.Plan.Restrict(targets, r.Desired, r.Live); err != nil {
 		return 0, err
 	}
+	r.Plan.Impact = topology.Impact(topology.Facts(good.Spec, r.Plan, r.Live), nil)
 	return len(r.Plan.Steps), nil
 }
 
@@ -156,7 +164,7 @@ func (k *Keeper) trouble(good *Good, err error) {
 
 // settled notes that nothing is left to do; steps may be, that are not to be
 // done.
-func (k *Keeper) settled(good *Good, r *loop.Round, applied int) {
+func (k *Keeper) settled(good *Good, r *loop.Round, applied int, impact []reconcile.Finding) {
 	now := time.Now()
 	k.next, k.backoff = now.Add(k.o.Resync), 0
 	switch {
@@ -188,11 +196,11 @@ func (k *Keeper) settled(good *Good, r *loop.Round, applied int) {
 		s.Err, s.Retry, s.Failed = "", time.Time{}, nil
 		s.Pending = nil
 		if len(r.Plan.Steps) == 0 {
-			s.Drift = nil
+			s.Drift, s.Impact = nil, nil
 		}
 	})
 	if fresh || applied > 0 {
-		k.tell(Event{Kind: EventApplied, Revision: good.Revision, Text: fmt.Sprintf("%d steps", applied)})
+		k.tell(Event{Kind: EventApplied, Revision: good.Revision, Text: fmt.Sprintf("%d steps", applied), Impact: impact})
 	}
 }
 
@@ -212,6 +220,7 @@ func (k *Keeper) looked(good *Good, r *loop.Round, first bool) {
 		s.Looked, s.Objects = time.Now(), len(r.Desired.Objects)
 		// Copies: the plan may be narrowed in place.
 		s.Pending, s.Drift, s.Conflicts, s.Violations = pending, drift, slices.Clone(r.Plan.Conflicts), slices.Clone(r.Plan.Violations)
+		s.Impact = slices.Clone(r.Plan.Impact)
 	})
 	if first && len(drift) > 0 && text != k.drifted {
 		k.tell(Event{Kind: EventDrift, Revision: good.Revision, Steps: drift, Text: driftText(drift)})

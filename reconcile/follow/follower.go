@@ -64,8 +64,9 @@ type Follower struct {
 	known      string // revision with a verdict that stands
 	waiting    *Good  // known, and good but for this host
 	waitingFor *source.Candidate
-	lastText   string // of the refusal reported last
-	gap        bool   // see Refusal
+	lastText   string              // of the refusal reported last
+	gap        bool                // see Refusal
+	moves      []reconcile.Finding // what the LAN notices of what settles
 
 	mu      sync.Mutex
 	good    *Good
@@ -175,7 +176,7 @@ func (f *Follower) runs(g *Good, restored bool) {
 	if restored {
 		text = "restored from disk"
 	}
-	f.tell(Event{Kind: EventAccepted, Revision: g.Revision, Signer: g.Signer, Text: text})
+	f.tell(Event{Kind: EventAccepted, Revision: g.Revision, Signer: g.Signer, Text: text, Impact: f.moves})
 	if f.o.Accepted != nil {
 		f.o.Accepted(g)
 	}

@@ -88,7 +88,7 @@ func TestAFileHoldsAllOfASpecification(t *testing.T) {
 	if a, b := all(g.Spec), all(has.Spec); !reflect.DeepEqual(a, b) || len(a) < 8 {
 		t.Errorf("saved %v\nread %v", a, b)
 	}
-	if found := follow.Rails(has.Spec, g.Spec, nil); len(found) != 0 {
+	if found, _ := follow.Rails(has.Spec, g.Spec, nil); len(found) != 0 {
 		t.Errorf("guard rails between the two: %v", found)
 	}
 	saved := *g

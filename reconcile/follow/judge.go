@@ -74,14 +74,27 @@ func (f *Follower) judge(ctx context.Context, c *source.Candidate, l Look) error
 	if good != nil {
 		before = good.Spec
 	}
-	if found := Rails(before, spec, allowed); len(found) > 0 {
+	found, facts := Rails(before, spec, allowed)
+	if len(found) > 0 {
 		return f.refuse(c, Guarded, Describe(found), false)
 	}
 	next := &Good{Revision: c.Revision, Origin: f.o.Origin, Signer: tree.Signer, Accepted: time.Now(), Build: f.o.Build, Spec: spec}
 	if c.Commit != nil {
 		next.Committed = c.Commit.Committer.When
 	}
+	f.moves = mastership(facts)
 	return f.settle(next, c)
+}
+
+// mastership is what a LAN notices.
+func mastership(facts []reconcile.Fact) []reconcile.Finding {
+	var moves []reconcile.Finding
+	for _, f := range facts {
+		if f.Kind == reconcile.Mastership {
+			moves = append(moves, f.Finding)
+		}
+	}
+	return moves
 }
 
 // Describe lists violations, a line each.

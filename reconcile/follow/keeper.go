@@ -281,7 +281,7 @@ func (k *Keeper) resign() {
 	k.mu.Unlock()
 	k.set(func(s *EdgeState) {
 		s.Waits, s.Err, s.Retry = "", "", time.Time{}
-		s.Pending, s.Drift, s.Conflicts, s.Violations, s.Failed = nil, nil, nil, nil, nil
+		s.Pending, s.Drift, s.Conflicts, s.Violations, s.Impact, s.Failed = nil, nil, nil, nil, nil, nil
 	})
 }
 

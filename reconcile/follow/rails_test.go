@@ -26,6 +26,19 @@ func TestRails(t *testing.T) {
 		}
 		return s
 	}
+	behind := func(pool schema.Pool) *schema.Spec {
+		s := records("b", "192.0.2.2")
+		s.Pools = map[string]schema.Pool{"p": pool}
+		s.LoadBalancers = map[string]schema.LoadBalancer{"www.example.com": {Zone: "example.com", Balancing: schema.Balancing{Enabled: true, DefaultPools: []string{"p"}, FallbackPool: "p"}}}
+		s.Tunnels = map[string]schema.TunnelSpec{"t": {Ingress: []schema.IngressRule{{Hostname: "www.example.com", Service: "http://192.0.2.7"}}}}
+		return s
+	}
+	origins := func(o schema.Origin) schema.Pool {
+		return schema.Pool{Enabled: true, Origins: map[string]schema.Origin{"o": o}}
+	}
+	served, off := origins(schema.Origin{Address: "192.0.2.8", Enabled: true, Weight: 1}), origins(schema.Origin{Address: "192.0.2.8", Weight: 1})
+	astray := origins(schema.Origin{Tunnel: "t", Enabled: true, Weight: 1, Header: schema.OriginHeader{Host: []string{"no.example.com"}}})
+	through := origins(schema.Origin{Tunnel: "t", Enabled: true, Weight: 1})
 	anything := func(p *schema.Policy) { p.MaxDeletions, p.MaxDeletionShare = 1000, 1 }
 	for name, c := range map[string]struct {
 		before, after *schema.Spec
@@ -50,11 +63,18 @@ func TestRails(t *testing.T) {
 		"protected goes":               {guarded(records("a", "192.0.2.1", "b", "192.0.2.2")), records("b", "192.0.2.2"), nil, []reconcile.Rule{reconcile.RuleProtected}},
 		"protected leads elsewhere":    {guarded(records("a", "192.0.2.1")), guarded(records("a", "192.0.2.9")), nil, []reconcile.Rule{reconcile.RuleProtected}},
 		"protected, allowed":           {guarded(records("a", "192.0.2.1")), guarded(records("a", "192.0.2.9")), []reconcile.Rule{reconcile.RuleProtected}, nil},
+		"no origin at the first":       {nil, behind(off), nil, []reconcile.Rule{reconcile.RuleNoOrigin}},
+		"no origin any more":           {behind(served), behind(off), nil, []reconcile.Rule{reconcile.RuleNoOrigin}},
+		"no way to one any more":       {behind(served), behind(astray), nil, []reconcile.Rule{reconcile.RuleNoOrigin}},
+		"no way to one, allowed":       {behind(served), behind(astray), []reconcile.Rule{reconcile.RuleNoOrigin}, nil},
+		"no way to one, at the first":  {nil, behind(astray), nil, nil},
+		"another way":                  {behind(served), behind(through), nil, nil},
 		"no longer protected":          {guarded(records("a", "192.0.2.1")), records("a", "192.0.2.1"), nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []reconcile.Rule
-			for _, v := range follow.Rails(c.before, c.after, c.allowed) {
+			violations, _ := follow.Rails(c.before, c.after, c.allowed)
+			for _, v := range violations {
 				got = append(got, v.Rule)
 				if v.Message == "" || follow.Describe([]reconcile.Violation{v}) == "" {
 					t.Errorf("%+v", v)

@@ -86,7 +86,7 @@ type EdgeState struct {
 	Drift      []reconcile.Step      `json:"drift,omitempty"`
 	Conflicts  []reconcile.Finding   `json:"conflicts,omitempty"`
 	Violations []reconcile.Violation `json:"violations,omitempty"`
-	// Impact is what traffic notices, or noticed, of Pending and Drift.
+	// Impact is what traffic notices of Pending and Drift.
 	Impact []reconcile.Finding `json:"impact,omitempty"`
 	// Health is how the edge does, as of its own time; nil if nobody has looked.
 	Health *reconcile.Health `json:"health,omitempty"`
@@ -136,4 +136,7 @@ type Event struct {
 	Err      error
 	// Steps of drift, or how many were applied.
 	Steps []reconcile.Step
+	// Impact is what traffic notices: of what was applied, or on the LAN of a
+	// revision that runs.
+	Impact []reconcile.Finding
 }

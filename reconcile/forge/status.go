@@ -32,7 +32,7 @@ type Status struct {
 	State State
 	// Context tells statuses of one commit apart, such as "hactl/lb01".
 	Context string
-	// Description is put on one line and cut to 140 characters.
+	// Description is put on one line and cut to MostDescription characters.
 	Description string
 	// TargetURL is a page to read more on; it may be empty.
 	TargetURL string
@@ -153,8 +153,11 @@ func (p *Poster) Post(ctx context.Context, s Status) error {
 	return nil
 }
 
-// clean checks a status and makes its texts fit. The limit of 140 characters
-// is GitHub's (it answers 422 to more), that of 255 GitLab's.
+// MostDescription is GitHub's limit (it answers 422 to more).
+const MostDescription = 140
+
+// clean checks a status and makes its texts fit. The limit of 255 characters
+// is GitLab's.
 func (s Status) clean() (Status, error) {
 	if !commit(s.SHA) {
 		return s, errors.New("post a status: the revision is not a full commit id")
@@ -168,7 +171,7 @@ func (s Status) clean() (Status, error) {
 	if s.Context = line(s.Context, 255); s.Context == "" {
 		return s, errors.New("post a status: it has no context")
 	}
-	s.Description = line(s.Description, 140)
+	s.Description = line(s.Description, MostDescription)
 	if u, err := url.Parse(s.TargetURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || len(s.TargetURL) > 255 {
 		s.TargetURL = ""
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
 )
 
@@ -39,6 +40,9 @@ type Request struct {
 	Targets []schema.ID
 	// Allowed guard rails are not checked.
 	Allowed []reconcile.Rule
+	// Hosts are what the revision changes on other machines, for what traffic
+	// notices of it; their agents make those changes.
+	Hosts []reconcile.HostPlan
 	// Applied are the fingerprints to tell drift by; nil for the journal's.
 	Applied map[schema.ID]string
 }
@@ -82,18 +86,28 @@ func (l *Loop) Plan(ctx context.Context, r Request) (*Round, error) {
 		}
 	}
 	round.Plan.Summary.Requests = l.requests()
+	round.Plan.Hosts = r.Hosts
 	policy := reconcile.Policy{Policy: schema.DefaultPolicy(), Allowed: r.Allowed, Journal: round.Journal}
 	if r.Spec.Policy != nil {
 		policy.Policy = *r.Spec.Policy
 	}
 	round.Plan.Policy = policy.Policy
-	round.Plan.Violations = policy.Check(round.Plan, round.Desired, round.Live)
+	round.judge(r.Spec, policy)
 	return round, nil
+}
+
+// judge finds what traffic notices of the plan, and what of that, and of all
+// else, the guard rails refuse. spec may be nil.
+func (round *Round) judge(spec *schema.Spec, policy reconcile.Policy) {
+	facts := topology.Facts(spec, round.Plan, round.Live)
+	round.Plan.Violations = policy.Check(round.Plan, round.Desired, round.Live, facts)
+	round.Plan.Impact = topology.Impact(facts, round.Plan.Violations)
 }
 
 // Revisit reads what there is for a saved plan. It is an error if the plan's
 // basis has moved, or if its steps do not follow from its objects. The guard
-// rails are checked again.
+// rails are checked again, without the specification: who runs a connector is
+// not known then.
 func (l *Loop) Revisit(ctx context.Context, p *reconcile.Plan, allowed []reconcile.Rule) (*Round, error) {
 	round, err := l.look(ctx, reconcile.Desired{Stack: p.Stack, Revision: p.Revision, Objects: p.Objects})
 	if err != nil {
@@ -111,8 +125,8 @@ func (l *Loop) Revisit(ctx context.Context, p *reconcile.Plan, allowed []reconci
 		return nil, fmt.Errorf("the plan was changed after it was saved, and nothing was done: %w", err)
 	}
 	policy := reconcile.Policy{Policy: p.Policy, Allowed: allowed, Journal: round.Journal}
-	p.Violations = policy.Check(p, round.Desired, round.Live)
 	round.Plan = p
+	round.judge(nil, policy)
 	return round, nil
 }
 

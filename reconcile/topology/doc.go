@@ -3,7 +3,9 @@
 //
 // It owns the path graph of a specification (Model.Graph), the smallest sets
 // of failures that cut an entry point off (Model.Spof), failures played on the
-// specification (Model.WhatIf), and what a change does to traffic (Impact).
+// specification (Model.WhatIf), and what a change does to traffic: Facts of a
+// plan, Compare of two specifications. Guard rails decide by these, and Impact
+// is their words.
 // It is pure: a schema.Spec in, findings out; it reads no clock and no file,
 // and it never asks whether something is up. Commands and renderers call it.
 //
@@ -36,6 +38,16 @@
 //
 // Each region, country and data center that a geo map names is looked at by
 // itself, and so is everywhere else.
+//
+// # What is refused
+//
+// A hostname that was served, or the part of it that a region or a rule is,
+// and that nobody would serve: Unserved. It is Closed, and told of only, where
+// the specification says so of the thing itself: a host or member in
+// maintenance, a balancer that is disabled, an ingress rule that answers the
+// hostname with http_status; and where the hostname is a record of somebody
+// else. Private networks and Virtual Routers are no hostnames. A balancer that
+// would have no enabled origin is Originless, whether it had one or not.
 //
 // # What fails
 //

@@ -9,8 +9,12 @@ import (
 	"github.com/hactl/hactl/schema"
 )
 
-// elsewhere is the scope of what no geo map names.
-const elsewhere = "elsewhere"
+// elsewhere is the scope of what no geo map names; those of rules begin with
+// ruleScope.
+const (
+	elsewhere = "elsewhere"
+	ruleScope = "rule "
+)
 
 func (b *builder) enter(e *Entry) *Entry {
 	b.entries = append(b.entries, e)
@@ -85,6 +89,9 @@ const mostSpare = 500
 // balancing makes an entry for each list of pools that requests may meet.
 func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
 	n := Node{Kind: kind, Name: name, Entry: true, Detail: l.WithDefaults().SteeringPolicy}
+	if n.Detail == "off" { // A balancer that is off would be another thing.
+		n.Detail = "in order"
+	}
 	if !l.Enabled {
 		n.Out = "disabled"
 	}
@@ -93,7 +100,7 @@ func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
 	for _, r := range l.Rules {
 		if o := r.Overrides; o != nil && !r.Disabled && l.Enabled {
 			if changed, ok := overridden(l, o); ok {
-				b.lists(kind, name, hostname, "rule "+r.Name, changed)
+				b.lists(kind, name, hostname, ruleScope+r.Name, changed)
 			}
 		}
 	}
@@ -207,7 +214,7 @@ func (b *builder) list(kind, name, hostname, policy string, names []string, l sc
 	if l.Enabled {
 		e.gate = b.circuit.any(gates...)
 	} else {
-		e.gate, e.why = b.circuit.never(), "it is disabled"
+		e.gate, e.why, e.off = b.circuit.never(), "it is disabled", true
 	}
 	return e
 }

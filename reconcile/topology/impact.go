@@ -3,7 +3,6 @@ package topology
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -11,58 +10,35 @@ import (
 	"github.com/hactl/hactl/schema"
 )
 
-// Impact says in plain words what a plan does to traffic: findings by object,
-// sorted. spec is what the plan comes from, for the hosts that run connectors
-// and Virtual Routers; nil where there is only the plan. What could not be read
-// is taken not to change.
-func Impact(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.Finding {
-	if len(p.Steps) == 0 && !slices.ContainsFunc(p.Hosts, func(h reconcile.HostPlan) bool { return len(h.Steps) > 0 }) {
-		return []reconcile.Finding{}
-	}
-	if spec == nil {
-		spec = &schema.Spec{}
-	}
-	now := map[schema.ID]schema.Object{}
-	connections := map[reconcile.Handle]int{}
-	l.Entries = slices.Clone(l.Entries)
-	l.Sort()
-	for _, e := range l.Entries {
-		id := e.Object.ID()
-		if _, twice := now[id]; !twice && !e.ReadOnly {
-			now[id] = e.Object
-		}
-		if t, ok := e.Object.(schema.Tunnel); ok {
-			connections[e.Handle] = t.Connections
-		}
-	}
-	then := maps.Clone(now)
+// gravest orders what people are told: what is lost comes first.
+var gravest = []reconcile.FactKind{
+	reconcile.Unserved, reconcile.Closed, reconcile.Removed, reconcile.Disconnects, reconcile.Mastership, reconcile.Sessions, reconcile.Moved, reconcile.Resilience,
+}
+
+// Impact is what people are told of facts: findings, the gravest first, then by
+// object. What guard rails refuse is said to be.
+func Impact(facts []reconcile.Fact, violations []reconcile.Violation) []reconcile.Finding {
+	facts = slices.Clone(facts)
+	slices.SortStableFunc(facts, func(a, b reconcile.Fact) int {
+		return cmp.Or(slices.Index(gravest, a.Kind)-slices.Index(gravest, b.Kind), a.ID.Compare(b.ID), strings.Compare(a.Message, b.Message))
+	})
 	findings := []reconcile.Finding{}
-	for _, s := range p.Steps {
-		if s.Replaces != nil {
-			delete(then, *s.Replaces)
+	for _, f := range facts {
+		if f.Kind == reconcile.Originless {
+			continue // How it would be, which is nothing that changes.
 		}
-		if s.Action == reconcile.Delete {
-			delete(then, s.ID)
-		} else if o := p.Objects[s.ID]; o != nil {
-			then[s.ID] = o
+		if f.Refused(violations) {
+			f.Message += " (refused)"
 		}
-		if n := connections[s.Handle]; n > 0 && s.ID.Kind == schema.KindTunnel && (s.Action == reconcile.Delete || s.Action == reconcile.Replace) {
-			findings = append(findings, reconcile.Finding{ID: s.ID, Message: fmt.Sprintf("has %d live %s, which it ends", n, plural(n, "connection", "connections"))})
-		}
+		findings = append(findings, f.Finding)
 	}
-	before, after := assemble(now, spec), assemble(then, spec)
-	before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
-	findings = append(findings, Compare(before, after)...)
-	for i, f := range findings {
-		refused := slices.ContainsFunc(p.Violations, func(v reconcile.Violation) bool { return v.Rule == reconcile.RuleNoOrigin && v.ID == f.ID })
-		if refused && strings.HasPrefix(f.Message, losesService) {
-			findings[i].Message += " (refused)"
-		}
-	}
-	slices.SortStableFunc(findings, func(a, b reconcile.Finding) int {
+	return findings
+}
+
+func sortFacts(facts []reconcile.Fact) {
+	slices.SortStableFunc(facts, func(a, b reconcile.Fact) int {
 		return cmp.Or(a.ID.Compare(b.ID), strings.Compare(a.Message, b.Message))
 	})
-	return findings
 }
 
 func plural(n int, one, many string) string {
@@ -72,149 +48,46 @@ func plural(n int, one, many string) string {
 	return many
 }
 
-// assemble makes a specification of objects as they are at Cloudflare. Tunnels
-// whose ingress is not among them are somebody else's.
-func assemble(objects map[schema.ID]schema.Object, spec *schema.Spec) *schema.Spec {
-	s := &schema.Spec{
-		Stack: spec.Stack, Hosts: spec.Hosts, VirtualRouters: spec.VirtualRouters, Checks: spec.Checks,
-		Networks: map[string]schema.Network{}, Tunnels: map[string]schema.TunnelSpec{}, Monitors: map[string]schema.Monitor{},
-		Pools: map[string]schema.Pool{}, LoadBalancers: map[string]schema.LoadBalancer{},
-		PrivateLoadBalancers: map[string]schema.PrivateLoadBalancer{}, DNSRecords: map[string]schema.DNSRecord{},
-	}
-	for id, o := range objects {
-		switch o := o.(type) {
-		case schema.Network:
-			s.Networks[id.Name] = o
-		case schema.Monitor:
-			s.Monitors[id.Name] = o
-		case schema.Pool:
-			s.Pools[id.Name] = o
-		case schema.LoadBalancer:
-			s.LoadBalancers[id.Name] = o
-		case schema.PrivateLoadBalancer:
-			s.PrivateLoadBalancers[id.Name] = o
-		case schema.DNSRecord:
-			s.DNSRecords[id.Name] = o
-		case schema.TunnelConfiguration:
-			s.Tunnels[id.Name] = schema.TunnelSpec{Connectors: spec.Tunnels[id.Name].Connectors, Ingress: o.Ingress}
-		}
-	}
-	for _, id := range slices.SortedFunc(maps.Keys(objects), schema.ID.Compare) {
-		r, ok := objects[id].(schema.Route)
-		if t, ours := s.Tunnels[r.Tunnel]; ok && ours {
-			t.Routes = append(t.Routes, r)
-			s.Tunnels[r.Tunnel] = t
-		}
-	}
-	return s
-}
+// Compare are the facts of a change from one specification to another, sorted
+// by object. Live connections are not known of either.
+func Compare(before, after *schema.Spec) []reconcile.Fact { return compare(before, after, after, nil) }
 
-// formerRouters are the hosts and Virtual Routers before a plan: as the
-// specification has them, but for the members that a step is about.
-func formerRouters(spec *schema.Spec, p *reconcile.Plan, now map[schema.ID]schema.Object) (map[string]schema.Host, map[string]schema.VirtualRouter) {
-	hosts, routers := maps.Clone(spec.Hosts), map[string]schema.VirtualRouter{}
-	for name, v := range spec.VirtualRouters {
-		v.Members = maps.Clone(v.Members)
-		routers[name] = v
-	}
-	drain := func(host string, was bool) {
-		if h, ok := hosts[host]; ok && h.Maintenance && !was {
-			h.Maintenance = false
-			hosts[host] = h
-		}
-	}
-	steps := slices.Clone(p.Steps)
-	for _, h := range p.Hosts {
-		steps = append(steps, h.Steps...)
-	}
-	for _, s := range steps {
-		name, host := schema.HostOf(s.ID)
-		if s.ID.Kind != schema.KindVirtualRouter || host == "" {
-			continue
-		}
-		v := routers[name]
-		if v.Members == nil {
-			v.Members = map[string]schema.RouterMember{}
-		}
-		if was, ok := now[s.ID].(schema.HostRouter); ok {
-			drain(host, was.Maintenance)
-			v.Members[host] = schema.RouterMember{Priority: was.Priority, Maintenance: was.Maintenance, Address: v.Members[host].Address}
-			if v.Addresses == nil {
-				for _, a := range was.Addresses {
-					v.Addresses = append(v.Addresses, a.Address)
-				}
-			}
-		} else {
-			formerMember(v.Members, host, s, drain)
-		}
-		routers[name] = v
-	}
-	return hosts, routers
-}
-
-// formerMember takes from a step what a member of another host was.
-func formerMember(members map[string]schema.RouterMember, host string, s reconcile.Step, drain func(string, bool)) {
-	m := members[host]
-	switch s.Action {
-	case reconcile.Create:
-		delete(members, host)
-		return
-	case reconcile.Delete:
-		m.Priority = max(m.Priority, 1)
-	}
-	for _, f := range s.Fields {
-		switch was := f.Before.(type) {
-		case float64:
-			if f.Path == "priority" {
-				m.Priority = int(was)
-			}
-		case bool:
-			if f.Path == "maintenance" {
-				m.Maintenance = was
-				drain(host, was)
-			}
-		}
-	}
-	members[host] = m
-}
-
-// losesService begins what is said of an entry that nobody serves any more.
-const losesService = "loses its last"
-
-// Compare says what traffic notices of a change from one specification to
-// another, sorted by object.
-func Compare(before, after *schema.Spec) []reconcile.Finding {
+// compare is Compare of what specifications come to at Cloudflare: wanted is
+// the one that after comes from. A record that is not among those named is
+// somebody else's; nil are all.
+func compare(before, after, wanted *schema.Spec, records map[string]bool) []reconcile.Fact {
 	now, _ := build(before, false, false)
 	then, _ := build(after, false, false)
-	c := comparison{before: now, after: then, told: map[reconcile.Finding][]string{}, scopes: map[schema.ID]int{}}
+	c := comparison{before: now, after: then, wanted: wanted, records: records, told: map[reconcile.Fact][]string{}, scopes: map[schema.ID]int{}}
 	c.routers()
 	c.entries()
 	c.sessions()
-	findings := make([]reconcile.Finding, 0, len(c.told))
+	facts := make([]reconcile.Fact, 0, len(c.told))
 	for f, scopes := range c.told {
 		slices.Sort(scopes)
 		scopes = slices.Compact(scopes)
 		if all := c.scopes[f.ID]; len(scopes) < all && scopes[0] != everywhere {
 			f.Message += " (" + strings.Join(scopes, "; ") + ")"
 		}
-		findings = append(findings, f)
+		facts = append(facts, f)
 	}
-	slices.SortFunc(findings, func(a, b reconcile.Finding) int {
-		return cmp.Or(a.ID.Compare(b.ID), strings.Compare(a.Message, b.Message))
-	})
-	return findings
+	sortFacts(facts)
+	return facts
 }
 
 const everywhere = "everywhere"
 
 type comparison struct {
 	before, after *Model
-	told          map[reconcile.Finding][]string // with the scopes that it is true for
+	wanted        *schema.Spec
+	records       map[string]bool
+	told          map[reconcile.Fact][]string // with the scopes that it is true for
 	scopes        map[schema.ID]int
+	willing       map[string]bool // entries that would be served, by ID; see meant
 }
 
-func (c *comparison) tell(id schema.ID, scope, format string, args ...any) {
-	f := reconcile.Finding{ID: id, Message: fmt.Sprintf(format, args...)}
+func (c *comparison) tell(kind reconcile.FactKind, id schema.ID, scope, format string, args ...any) {
+	f := reconcile.Fact{Finding: reconcile.Finding{ID: id, Message: fmt.Sprintf(format, args...)}, Kind: kind}
 	c.told[f] = append(c.told[f], cmp.Or(scope, everywhere))
 }
 
@@ -229,20 +102,20 @@ func (c *comparison) routers() {
 		from := c.before.active(c.before.routers[name], now).host
 		r, stays := c.after.routers[name]
 		if _, ours := c.after.spec.VirtualRouters[name]; !stays || !ours {
-			c.tell(id, "", "goes, and its addresses with it: %s", strings.Join(c.before.spec.VirtualRouters[name].Addresses, ", "))
+			c.tell(reconcile.Mastership, id, "", "goes, and its addresses with it: %s", strings.Join(c.before.spec.VirtualRouters[name].Addresses, ", "))
 			continue
 		}
 		to := c.after.active(r, then).host
 		switch {
 		case from == to:
 		case to == "":
-			c.tell(id, "", "has no member in service any more: nobody has its addresses")
+			c.tell(reconcile.Mastership, id, "", "has no member in service any more: nobody has its addresses")
 		case from == "":
-			c.tell(id, "", "gets its addresses on %s", to)
+			c.tell(reconcile.Mastership, id, "", "gets its addresses on %s", to)
 		case c.before.sticky(name) && c.after.serves(r, from, then):
 			// Nobody takes over from a router that goes on.
 		default:
-			c.tell(id, "", "mastership moves %s -> %s", from, to)
+			c.tell(reconcile.Mastership, id, "", "mastership moves %s -> %s", from, to)
 		}
 	}
 }
@@ -265,45 +138,104 @@ func (e *Entry) objectOf() schema.ID {
 func (c *comparison) entries() {
 	now, then := c.before.circuit.state(), c.after.circuit.state()
 	cutsNow, cutsThen := c.before.analysis(1), c.after.analysis(1)
-	later := map[string]*Entry{}
-	for _, e := range c.after.entries {
-		later[e.objectOf().String()+" "+e.Scope] = e
-		c.scopes[e.objectOf()]++
-	}
-	names := map[string]bool{}
-	for _, e := range c.after.entries {
-		names[e.objectOf().String()] = true
+	was, is := byScope(c.before.entries), byScope(c.after.entries)
+	for _, x := range c.after.entries {
+		c.scopes[x.objectOf()]++
+		if e := was.find(x); e != nil && !same(e, x) && now.up(e.gate) && !then.up(x.gate) {
+			c.loses(x)
+		}
 	}
 	for _, e := range c.before.entries {
-		id := e.objectOf()
-		x, stays := later[id.String()+" "+e.Scope]
-		if !stays {
-			if !names[id.String()] && e.Kind != "virtualRouter" && now.up(e.gate) {
-				c.tell(id, "", "is taken away: nothing answers there any more")
+		id, x := e.objectOf(), is.find(e)
+		switch {
+		case e.Kind == "virtualRouter":
+			if x != nil {
+				c.points(x, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
 			}
-			continue
-		}
-		if e.Kind == "virtualRouter" {
-			c.points(x, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
-			continue
-		}
-		if !now.up(e.gate) {
+		case x == nil:
+			if now.up(e.gate) {
+				c.tell(reconcile.Removed, id, "", "is taken away: nothing answers there any more")
+			}
+		case now.up(e.gate) && !then.up(x.gate):
+			c.loses(x)
+		case !same(e, x):
+		case !now.up(e.gate):
 			if then.up(x.gate) {
-				c.tell(id, x.Scope, "is served again")
+				c.tell(reconcile.Moved, id, x.Scope, "is served again")
 			}
-			continue
+		default:
+			c.moves(x, c.before.serving(e, now), c.after.serving(x, then))
+			c.points(x, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
 		}
-		if !then.up(x.gate) {
-			what := "way to a machine that answers"
-			if x.balanced {
-				what = "enabled origin"
-			}
-			c.tell(id, x.Scope, losesService+" %s: nobody serves it", what)
-			continue
-		}
-		c.moves(x, c.before.serving(e, now), c.after.serving(x, then))
-		c.points(x, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
 	}
+}
+
+// scoped are entries by what they are the entries of, and by scope.
+type scoped map[string]map[string]*Entry
+
+func byScope(entries []*Entry) scoped {
+	all := scoped{}
+	for _, e := range entries {
+		if all[e.of()] == nil {
+			all[e.of()] = map[string]*Entry{}
+		}
+		all[e.of()][e.Scope] = e
+	}
+	return all
+}
+
+// of is the hostname, whoever answers for it, or the object that is none.
+func (e *Entry) of() string {
+	switch e.Kind {
+	case "loadBalancer", "hostname", "dnsRecord":
+		return e.Name
+	}
+	return e.Kind + "/" + e.Name
+}
+
+func same(e, x *Entry) bool { return e.objectOf() == x.objectOf() && e.Scope == x.Scope }
+
+// find is the entry that takes the requests of another specification's: that
+// of the same scope, or else of the next wider one, such as everywhere else
+// for a region that is not named any more, or a balancer for a record; nil for
+// none.
+func (s scoped) find(e *Entry) *Entry {
+	rule, rest := "", e.Scope
+	if strings.HasPrefix(e.Scope, ruleScope) {
+		rule = e.Scope
+		rest = ""
+		if i := strings.LastIndex(e.Scope, ", "); i >= 0 { // A rule's name may have commas, too.
+			rule, rest = e.Scope[:i], e.Scope[i+2:]
+		}
+	}
+	scopes := []string{e.Scope, rest, elsewhere, ""}
+	if rule != "" {
+		scopes = slices.Insert(scopes, 1, rule+", "+elsewhere, rule)
+	}
+	for _, scope := range scopes {
+		if x := s[e.of()][scope]; x != nil {
+			return x
+		}
+	}
+	return nil
+}
+
+// loses says that an entry is not served any more.
+func (c *comparison) loses(x *Entry) {
+	id := x.objectOf()
+	if x.off {
+		c.tell(reconcile.Closed, id, x.Scope, "is disabled: nobody serves it")
+		return
+	}
+	what := "way to a machine that answers"
+	if x.balanced {
+		what = "enabled origin"
+	}
+	kind := reconcile.Unserved
+	if !x.balanced && c.records != nil && !c.records[x.Name] || c.meant(x) {
+		kind = reconcile.Closed
+	}
+	c.tell(kind, id, x.Scope, "loses its last %s: nobody serves it", what)
 }
 
 // moves says where the requests of an entry go otherwise.
@@ -311,17 +243,17 @@ func (c *comparison) moves(e *Entry, was, is Serving) {
 	id := e.objectOf()
 	switch {
 	case e.balanced && is.Fallback && !was.Fallback:
-		c.tell(id, e.Scope, "is left with its fallback pool, %s", strings.Join(is.Pools, ", "))
+		c.tell(reconcile.Moved, id, e.Scope, "is left with its fallback pool, %s", strings.Join(is.Pools, ", "))
 	case !slices.Equal(was.Pools, is.Pools) && len(was.Pools) > 0 && len(is.Pools) > 0:
 		gone, come := without(was.Pools, is.Pools), without(is.Pools, was.Pools)
 		switch {
 		case len(gone) == 0 && len(come) == 0: // In another order.
 		case len(come) == 0:
-			c.tell(id, e.Scope, "no longer goes to pool %s", strings.Join(gone, ", "))
+			c.tell(reconcile.Moved, id, e.Scope, "no longer goes to pool %s", strings.Join(gone, ", "))
 		case len(gone) == 0:
-			c.tell(id, e.Scope, "goes to pool %s as well", strings.Join(come, ", "))
+			c.tell(reconcile.Moved, id, e.Scope, "goes to pool %s as well", strings.Join(come, ", "))
 		default:
-			c.tell(id, e.Scope, "goes to pool %s in place of %s", strings.Join(come, ", "), strings.Join(gone, ", "))
+			c.tell(reconcile.Moved, id, e.Scope, "goes to pool %s in place of %s", strings.Join(come, ", "), strings.Join(gone, ", "))
 		}
 	case !slices.Equal(was.By, is.By) && slices.Equal(was.Routers, is.Routers) && len(is.Routers) > 0:
 		// The Virtual Router has said it.
@@ -329,11 +261,11 @@ func (c *comparison) moves(e *Entry, was, is Serving) {
 		gone, come := without(was.By, is.By), without(is.By, was.By)
 		switch {
 		case len(come) == 0:
-			c.tell(id, e.Scope, "is no longer answered by %s", few(gone))
+			c.tell(reconcile.Moved, id, e.Scope, "is no longer answered by %s", few(gone))
 		case len(gone) == 0:
-			c.tell(id, e.Scope, "is answered by %s as well", few(come))
+			c.tell(reconcile.Moved, id, e.Scope, "is answered by %s as well", few(come))
 		default:
-			c.tell(id, e.Scope, "is answered by %s in place of %s", few(come), few(gone))
+			c.tell(reconcile.Moved, id, e.Scope, "is answered by %s in place of %s", few(come), few(gone))
 		}
 	}
 }
@@ -368,7 +300,7 @@ func (m *Model) points(a *analysis, e *Entry) []Component {
 // beside its host.
 func (c *comparison) points(e *Entry, was, is []Component, then *state) {
 	if len(is) == 0 && len(was) > 0 {
-		c.tell(e.objectOf(), e.Scope, "no longer has a single point of failure")
+		c.tell(reconcile.Resilience, e.objectOf(), e.Scope, "no longer has a single point of failure")
 		return
 	}
 	f := &finder{m: c.after, s: then, down: map[Component]map[Component]bool{}}
@@ -383,7 +315,7 @@ func (c *comparison) points(e *Entry, was, is []Component, then *state) {
 		}
 	}
 	if len(gained) > 0 {
-		c.tell(e.objectOf(), e.Scope, "gains %s of failure: %s", plural(len(gained), "a single point", "single points"), few(gained))
+		c.tell(reconcile.Resilience, e.objectOf(), e.Scope, "gains %s of failure: %s", plural(len(gained), "a single point", "single points"), few(gained))
 	}
 }
 
@@ -403,7 +335,7 @@ func (c *comparison) sessions() {
 			continue
 		}
 		if l.SessionAffinity == "" || l.SessionAffinity == "none" {
-			c.tell(b.id, "", "session affinity ends: clients no longer stay with an origin")
+			c.tell(reconcile.Sessions, b.id, "", "session affinity ends: clients no longer stay with an origin")
 			continue
 		}
 		used, still := map[string]bool{}, map[string]bool{}
@@ -421,7 +353,7 @@ func (c *comparison) sessions() {
 				if originOut(o) != "" || kept && still[pool] && is.Enabled && x.Enabled && x.Address == o.Address && x.Tunnel == o.Tunnel && x.VirtualRouter == o.VirtualRouter {
 					continue
 				}
-				c.tell(b.id, "", "sessions pinned to origin %s of pool %s are lost", name, pool)
+				c.tell(reconcile.Sessions, b.id, "", "sessions pinned to origin %s of pool %s are lost", name, pool)
 			}
 		}
 	}

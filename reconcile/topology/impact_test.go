@@ -35,8 +35,14 @@ func planOf(before, after *schema.Spec) (*reconcile.Plan, reconcile.Live) {
 		d.Objects[o.ID()] = o
 	}
 	p := reconcile.Diff(d, live)
-	p.Violations = reconcile.Policy{Policy: schema.DefaultPolicy()}.Check(p, d, live)
 	return p, live
+}
+
+// impactOf is what people are told of a plan, and what the guard rails refuse.
+func impactOf(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) ([]reconcile.Finding, []reconcile.Violation) {
+	facts := topology.Facts(spec, p, l)
+	violations := reconcile.Policy{Policy: schema.DefaultPolicy()}.Check(p, reconcile.Desired{Objects: p.Objects}, l, facts)
+	return topology.Impact(facts, violations), violations
 }
 
 func keys[V any](m map[string]V) func(func(string) bool) {
@@ -48,6 +54,8 @@ func keys[V any](m map[string]V) func(func(string) bool) {
 		}
 	}
 }
+
+func first[A, B any](a A, _ B) A { return a }
 
 const shop = `
 stack: "home"
@@ -84,7 +92,7 @@ func TestImpactIsSaidInPlainWords(t *testing.T) {
 		{"a word", "", `pools: tokyo: description: "x"`, nil},
 		{"priority", "", `priority: 150 => priority: 50`, []string{"virtualRouter/web mastership moves lb01 -> lb02"}},
 		{"maintenance", "", `hosts: lb01: maintenance: true`, []string{
-			"virtualRouter/web gains a single point of failure: host/lb02", "virtualRouter/web mastership moves lb01 -> lb02",
+			"virtualRouter/web mastership moves lb01 -> lb02", "virtualRouter/web gains a single point of failure: host/lb02",
 		}},
 		{"back from it", `hosts: lb01: maintenance: true`, "", []string{
 			"virtualRouter/web mastership moves lb02 -> lb01", "virtualRouter/web no longer has a single point of failure",
@@ -92,15 +100,15 @@ func TestImpactIsSaidInPlainWords(t *testing.T) {
 		{"back, not preempting", `hosts: lb01: maintenance: true
 virtualRouters: web: preempt: false`, `virtualRouters: web: preempt: false`, []string{"virtualRouter/web no longer has a single point of failure"}},
 		{"an origin", "", `pools: tokyo: origins: b: enabled: false`, []string{
-			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
 		}},
 		{"a pool", "", `pools: osaka: enabled: false
 pools: tokyo: origins: b: enabled: false`, []string{
-			"loadBalancer/www.example.com gains a single point of failure: address/198.51.100.7",
-			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
 			"loadBalancer/www.example.com sessions pinned to origin c of pool osaka are lost",
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
+			"loadBalancer/www.example.com gains a single point of failure: address/198.51.100.7",
 		}},
 		{"all origins", "", `pools: [_]: enabled: false`, []string{
 			"loadBalancer/www.example.com loses its last enabled origin: nobody serves it (refused)",
@@ -114,21 +122,22 @@ pools: tokyo: origins: b: enabled: false`, []string{
 			"dnsRecord/r.example.com is answered by address/198.51.100.8 as well", "dnsRecord/r.example.com no longer has a single point of failure",
 		}},
 		{"a tunnel", `tunnels: legacy: {}`, "", []string{
-			"tunnel/legacy has 2 live connections, which it ends",
 			"dnsRecord/old.example.com is taken away: nothing answers there any more",
+			"tunnel/legacy has 2 live connections, which it ends (refused)",
 		}},
 	} {
 		before, after := shopWith(t, c.before), shopWith(t, c.after)
 		p, live := planOf(before, after)
 		var got []string
-		for _, f := range topology.Impact(after, p, live) {
+		impact, _ := impactOf(after, p, live)
+		for _, f := range impact {
 			got = append(got, f.ID.String()+" "+f.Message)
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, strings.Join(got, "\n     "), strings.Join(c.want, "\n     "))
 		}
 		// A plan alone says of the edge what it says with its specification.
-		edge := slices.DeleteFunc(topology.Impact(nil, p, live), func(f reconcile.Finding) bool { return f.ID.Kind == schema.KindVirtualRouter })
+		edge := slices.DeleteFunc(first(impactOf(nil, p, live)), func(f reconcile.Finding) bool { return f.ID.Kind == schema.KindVirtualRouter })
 		for _, f := range edge {
 			if !slices.Contains(c.want, f.ID.String()+" "+f.Message) {
 				t.Errorf("%s, by the plan alone: %s %s", c.name, f.ID, f.Message)
@@ -145,7 +154,7 @@ func TestImpactOfOtherHosts(t *testing.T) {
 		ID: schema.OnHost(schema.KindVirtualRouter, "web", "lb01"), Action: reconcile.Update,
 		Fields: []reconcile.FieldChange{{Path: "priority", Before: 150.0, After: 50.0}},
 	}}}}}
-	got := topology.Impact(after, p, reconcile.Live{})
+	got, _ := impactOf(after, p, reconcile.Live{})
 	if len(got) != 1 || got[0].Message != "mastership moves lb01 -> lb02" {
 		t.Errorf("%v", got)
 	}
@@ -158,7 +167,7 @@ func BenchmarkImpact(b *testing.B) {
 	after.Pools["p7"] = pool
 	p, live := planOf(before, after)
 	for b.Loop() {
-		topology.Impact(after, p, live)
+		topology.Impact(topology.Facts(after, p, live), nil)
 	}
 }
 
@@ -173,7 +182,7 @@ func TestImpactIsTrue(t *testing.T) {
 		}
 		said := map[string]bool{}
 		for _, f := range topology.Compare(before, after) {
-			if strings.Contains(f.Message, "nobody serves it") {
+			if f.Kind == reconcile.Unserved || f.Kind == reconcile.Closed {
 				said[f.ID.String()] = true
 			}
 		}
@@ -181,8 +190,8 @@ func TestImpactIsTrue(t *testing.T) {
 		want := map[string]bool{}
 		for _, e := range m.Entries() {
 			for _, x := range n.Entries() {
-				if e.ID() == x.ID() && e.Kind != "virtualRouter" && m.Served(e) && !n.Served(x) {
-					want[strings.Replace(e.Kind, "hostname", "dnsRecord", 1)+"/"+e.Name] = true
+				if meets(e, x, m, n) && e.Kind != "virtualRouter" && m.Served(e) && !n.Served(x) {
+					want[strings.Replace(x.Kind, "hostname", "dnsRecord", 1)+"/"+x.Name] = true
 				}
 			}
 		}
@@ -194,4 +203,20 @@ func TestImpactIsTrue(t *testing.T) {
 	if lost < 50 {
 		t.Errorf("only %d entries were lost", lost)
 	}
+}
+
+// meets tells whether requests that met e meet x after the change: of one name,
+// in one scope, or in the widest where one has no such scope.
+func meets(e, x *topology.Entry, m, n *topology.Model) bool {
+	name := func(e *topology.Entry) string {
+		if e.Kind == "loadBalancer" || e.Kind == "hostname" || e.Kind == "dnsRecord" {
+			return e.Name
+		}
+		return e.Kind + " " + e.Name
+	}
+	has := func(m *topology.Model, scope string) bool {
+		return slices.ContainsFunc(m.Entries(), func(o *topology.Entry) bool { return name(o) == name(e) && o.Scope == scope })
+	}
+	wide := func(scope string) bool { return scope == "" || scope == "elsewhere" }
+	return name(e) == name(x) && (e.Scope == x.Scope || wide(x.Scope) && !has(n, e.Scope) || wide(e.Scope) && !has(m, x.Scope))
 }

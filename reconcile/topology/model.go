@@ -51,6 +51,7 @@ type Entry struct {
 	fallback  *pool
 	ends      []end
 	why       string // nobody serves it whatever is up
+	off       bool   // it is disabled itself
 	affinity  bool
 	dnsTTL    schema.Duration // clients keep a DNS answer that long; 0 when proxied
 	listed    []string        // the names of its pools, usable or not

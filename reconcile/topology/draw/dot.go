@@ -11,7 +11,7 @@ import (
 // DOT writes the graph for Graphviz.
 func DOT(g *topology.Graph, marks Marks, o Options) []byte {
 	var b bytes.Buffer
-	b.WriteString("digraph topology {\n  rankdir=LR;\n  node [fontname=\"monospace\", fontsize=11];\n  edge [fontname=\"monospace\", fontsize=9];\n")
+	b.WriteString("digraph topology {\n  rankdir=LR;\n  fontname=\"monospace\";\n  node [fontname=\"monospace\", fontsize=11];\n  edge [fontname=\"monospace\", fontsize=9];\n")
 	if o.Title != "" {
 		fmt.Fprintf(&b, "  label=%s;\n  labelloc=t;\n", dotText(o.Title))
 	}
@@ -29,6 +29,12 @@ func DOT(g *topology.Graph, marks Marks, o Options) []byte {
 			lines = append(lines, badges[m])
 			if i == 0 {
 				style = append(style, "bold")
+				switch m { // As in the other formats.
+				case Delete, Down:
+					style = append(style, "dashed")
+				case Refused, Conflict:
+					style = append(style, "dotted")
+				}
 				more += fmt.Sprintf(", color=%q", dotColor(m))
 			}
 		}
@@ -99,5 +105,5 @@ func dotShape(kind string) string {
 	if _, ok := icons[kind]; ok {
 		return "folder" // pool, origin
 	}
-	return "cds" // a label
+	return "tab" // a label
 }

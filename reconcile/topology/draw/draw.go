@@ -18,6 +18,9 @@ const (
 	Update  Mark = "update"
 	Replace Mark = "replace"
 	Delete  Mark = "delete"
+	// Conflict is somebody else's; Refused is what guard rails stop.
+	Conflict Mark = "conflict"
+	Refused  Mark = "refused"
 	// Down has failed itself; Cut is out for what others failed.
 	Down Mark = "down"
 	Cut  Mark = "cut"
@@ -27,12 +30,22 @@ const (
 	Unhealthy Mark = "unhealthy"
 )
 
-var markOrder = []Mark{Down, Cut, Delete, Replace, Create, Update, Unhealthy, Active, Healthy}
+var markOrder = []Mark{Down, Cut, Refused, Conflict, Delete, Replace, Create, Update, Unhealthy, Active, Healthy}
 
 // badge is how a mark is written: never by colour alone.
 var badges = map[Mark]string{
 	Create: "+ create", Update: "~ update", Replace: "± replace", Delete: "− delete",
+	Conflict: "! conflict", Refused: "! refused",
 	Down: "× down", Cut: "cut off", Active: "active", Healthy: "healthy", Unhealthy: "! unhealthy",
+}
+
+// badgesOf are the marks of one node, in words.
+func badgesOf(marks []Mark) string {
+	words := make([]string, 0, len(marks))
+	for _, m := range marks {
+		words = append(words, badges[m])
+	}
+	return strings.Join(words, ", ")
 }
 
 // Marks are by node ID. Those of nodes that the graph does not have, and marks

@@ -96,12 +96,14 @@ func (p *picture) legendRows() []legendEntry {
 	for _, n := range p.g.Nodes {
 		boxes["foreign"] = boxes["foreign"] || n.Foreign
 		boxes["off"] = boxes["off"] || n.Out != "" || p.marks.off(n.ID)
+		boxes["refused"] = boxes["refused"] || slices.Contains(p.marks[n.ID], Refused) || slices.Contains(p.marks[n.ID], Conflict)
 	}
 	var rows []legendEntry
 	for _, e := range []legendEntry{
 		{line: "serves", text: "where requests go"}, {line: "fallback", text: "the last resort only"}, {line: "watches", text: "watches"},
 		{line: "on", text: "is on, or is part of"}, {line: "back", text: "goes backwards: a circle"}, {line: "x", text: "nothing gets through (no arrow)"},
 		{box: "foreign", text: "no part of the specification"}, {box: "off", text: "does not serve"},
+		{box: "refused", text: "is in the way of the plan"},
 	} {
 		if e.line != "" && lines[e.line] || e.box != "" && boxes[e.box] {
 			rows = append(rows, e)

@@ -3,6 +3,7 @@ package draw
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -20,8 +21,8 @@ func Mermaid(g *topology.Graph, marks Marks, o Options) []byte {
 	used := map[string]bool{}
 	for i, n := range g.Nodes {
 		label := mermaidText(n.Name) + "<br>"
-		for _, m := range marks.of(n.ID) {
-			label += mermaidText(badges[m]) + " "
+		if m := marks.of(n.ID); len(m) > 0 {
+			label += mermaidText(badgesOf(m)) + "<br>"
 		}
 		label += mermaidText(detail(n))
 		open, end := mermaidShape(n.Kind)
@@ -32,7 +33,11 @@ func Mermaid(g *topology.Graph, marks Marks, o Options) []byte {
 		}
 		b.WriteByte('\n')
 	}
-	for _, l := range links(g, marks) {
+	var off []string
+	for i, l := range links(g, marks) {
+		if l.off {
+			off = append(off, strconv.Itoa(i))
+		}
 		arrow := "-->"
 		switch styleOf(l.kind) {
 		case "fallback", "watches":
@@ -48,6 +53,7 @@ func Mermaid(g *topology.Graph, marks Marks, o Options) []byte {
 	for _, c := range []struct{ class, style string }{
 		{"create", "stroke:#16a34a,stroke-width:3px"}, {"update", "stroke:#d97706,stroke-width:3px"},
 		{"replace", "stroke:#d97706,stroke-width:3px,stroke-dasharray:2 2"}, {"delete", "stroke:#dc2626,stroke-width:3px,stroke-dasharray:7 3"},
+		{"conflict", "stroke:#dc2626,stroke-width:3px,stroke-dasharray:2 2"}, {"refused", "stroke:#dc2626,stroke-width:3px,stroke-dasharray:2 2"},
 		{"down", "fill:#e5e7eb,color:#4b5563,stroke:#dc2626,stroke-width:3px,stroke-dasharray:7 3"},
 		{"cut", "fill:#e5e7eb,color:#4b5563,stroke:#6b7280,stroke-dasharray:3 3"},
 		{"active", "stroke:#16a34a,stroke-width:2px"}, {"healthy", "stroke:#16a34a,stroke-width:2px"}, {"unhealthy", "stroke:#dc2626,stroke-width:3px"},
@@ -56,6 +62,9 @@ func Mermaid(g *topology.Graph, marks Marks, o Options) []byte {
 		if used[c.class] {
 			fmt.Fprintf(&b, "  classDef %s %s\n", c.class, c.style)
 		}
+	}
+	if len(off) > 0 {
+		fmt.Fprintf(&b, "  linkStyle %s stroke:#9ca3af\n", strings.Join(off, ","))
 	}
 	return b.Bytes()
 }

@@ -93,7 +93,7 @@ func Stylesheet() string {
 	rule(".topo .foreign", "stroke-dasharray:4 3")
 	rule(".topo .off", "", "fill", "off", "stroke", "off-text")
 	rule(".topo .off text", "", "fill", "off-text")
-	for _, m := range []struct{ classes, color string }{{"create,active,healthy", "good"}, {"update,replace", "change"}, {"delete,unhealthy,down", "bad"}} {
+	for _, m := range []struct{ classes, color string }{{"create,active,healthy", "good"}, {"update,replace", "change"}, {"delete,unhealthy,down,conflict,refused", "bad"}} {
 		var boxes, badges []string
 		for c := range strings.SplitSeq(m.classes, ",") {
 			boxes, badges = append(boxes, ".topo ."+c), append(badges, ".topo ."+c+" .b")
@@ -102,6 +102,7 @@ func Stylesheet() string {
 		rule(strings.Join(badges, ","), "font-weight:700", "fill", m.color)
 	}
 	rule(".topo .delete,.topo .down", "stroke-dasharray:7 3")
+	rule(".topo .conflict,.topo .refused", "stroke-dasharray:2 2")
 	rule(".topo .e", "fill:none;stroke-width:1.3", "stroke", "edge")
 	rule(".topo .fallback", "stroke-dasharray:7 4")
 	rule(".topo .watches", "stroke-dasharray:1.5 3.5;stroke-linecap:round")

@@ -71,13 +71,7 @@ func SVG(g *topology.Graph, marks Marks, o Options) []byte {
 // name and sub are the two lines of a box.
 func (p *picture) name(v int) string { return shorten(clean(p.g.Nodes[v].Name), mostName) }
 
-func (p *picture) badges(v int) string {
-	var s []string
-	for _, m := range p.marks.of(p.g.Nodes[v].ID) {
-		s = append(s, badges[m])
-	}
-	return strings.Join(s, ", ")
-}
+func (p *picture) badges(v int) string { return badgesOf(p.marks.of(p.g.Nodes[v].ID)) }
 
 func (p *picture) sub(v int) (badge, rest string) {
 	badge, rest = p.badges(v), clean(detail(p.g.Nodes[v]))

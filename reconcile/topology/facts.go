@@ -1,0 +1,198 @@
+package topology
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/schema"
+)
+
+// Facts are what traffic notices of a plan, sorted by object. spec is what the
+// plan comes from, for the hosts that run connectors and Virtual Routers; nil
+// where there is only the plan. What could not be read is taken not to change.
+func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.Fact {
+	facts := Originless(p.Objects)
+	if len(p.Steps) == 0 && !slices.ContainsFunc(p.Hosts, func(h reconcile.HostPlan) bool { return len(h.Steps) > 0 }) {
+		return facts
+	}
+	if spec == nil {
+		spec = &schema.Spec{}
+	}
+	now := map[schema.ID]schema.Object{}
+	connections := map[reconcile.Handle]int{}
+	l.Entries = slices.Clone(l.Entries)
+	l.Sort()
+	for _, e := range l.Entries {
+		id := e.Object.ID()
+		if _, twice := now[id]; !twice && !e.ReadOnly {
+			now[id] = e.Object
+		}
+		if t, ok := e.Object.(schema.Tunnel); ok {
+			connections[e.Handle] = t.Connections
+		}
+	}
+	then := maps.Clone(now)
+	for _, s := range p.Steps {
+		if s.Replaces != nil {
+			delete(then, *s.Replaces)
+		}
+		if s.Action == reconcile.Delete {
+			delete(then, s.ID)
+		} else if o := p.Objects[s.ID]; o != nil {
+			then[s.ID] = o
+		}
+		if n := connections[s.Handle]; n > 0 && s.ID.Kind == schema.KindTunnel && (s.Action == reconcile.Delete || s.Action == reconcile.Replace) {
+			message := fmt.Sprintf("has %d live %s, which it ends", n, plural(n, "connection", "connections"))
+			facts = append(facts, reconcile.Fact{Finding: reconcile.Finding{ID: s.ID, Message: message}, Kind: reconcile.Disconnects, Count: n})
+		}
+	}
+	before, after := assemble(now, spec), assemble(then, spec)
+	before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
+	records := map[string]bool{}
+	for _, o := range p.Objects {
+		if r, ok := o.(schema.DNSRecord); ok {
+			records[r.Canonical().Name] = true
+		}
+	}
+	facts = append(facts, compare(before, after, spec, records)...)
+	sortFacts(facts)
+	return facts
+}
+
+// Originless are the enabled load balancers none of whose pools has an enabled
+// origin, as facts sorted by object.
+func Originless(objects map[schema.ID]schema.Object) []reconcile.Fact {
+	facts := []reconcile.Fact{}
+	for id, o := range objects {
+		var b schema.Balancing
+		switch l := o.(type) {
+		case schema.LoadBalancer:
+			b = l.Balancing
+		case schema.PrivateLoadBalancer:
+			b = l.Balancing
+		default:
+			continue
+		}
+		served := !b.Enabled
+		b.PoolNames(func(_, name string) {
+			pool, ok := objects[schema.ID{Kind: schema.KindPool, Name: name}].(schema.Pool)
+			served = served || !ok // A pool that is not this specification's.
+			for _, o := range pool.Origins {
+				served = served || pool.Enabled && originOut(o) == ""
+			}
+		})
+		if !served {
+			facts = append(facts, reconcile.Fact{Finding: reconcile.Finding{ID: id, Message: "would have no enabled origin"}, Kind: reconcile.Originless})
+		}
+	}
+	sortFacts(facts)
+	return facts
+}
+
+// assemble makes a specification of objects as they are at Cloudflare. Tunnels
+// whose ingress is not among them are somebody else's.
+func assemble(objects map[schema.ID]schema.Object, spec *schema.Spec) *schema.Spec {
+	s := &schema.Spec{
+		Stack: spec.Stack, Hosts: spec.Hosts, VirtualRouters: spec.VirtualRouters, SyncGroups: spec.SyncGroups, Checks: spec.Checks,
+		Networks: map[string]schema.Network{}, Tunnels: map[string]schema.TunnelSpec{}, Monitors: map[string]schema.Monitor{},
+		Pools: map[string]schema.Pool{}, LoadBalancers: map[string]schema.LoadBalancer{},
+		PrivateLoadBalancers: map[string]schema.PrivateLoadBalancer{}, DNSRecords: map[string]schema.DNSRecord{},
+	}
+	for id, o := range objects {
+		switch o := o.(type) {
+		case schema.Network:
+			s.Networks[id.Name] = o
+		case schema.Monitor:
+			s.Monitors[id.Name] = o
+		case schema.Pool:
+			s.Pools[id.Name] = o
+		case schema.LoadBalancer:
+			s.LoadBalancers[id.Name] = o
+		case schema.PrivateLoadBalancer:
+			s.PrivateLoadBalancers[id.Name] = o
+		case schema.DNSRecord:
+			s.DNSRecords[id.Name] = o
+		case schema.TunnelConfiguration:
+			s.Tunnels[id.Name] = schema.TunnelSpec{Connectors: spec.Tunnels[id.Name].Connectors, Ingress: o.Ingress}
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(objects), schema.ID.Compare) {
+		r, ok := objects[id].(schema.Route)
+		if t, ours := s.Tunnels[r.Tunnel]; ok && ours {
+			t.Routes = append(t.Routes, r)
+			s.Tunnels[r.Tunnel] = t
+		}
+	}
+	return s
+}
+
+// formerRouters are the hosts and Virtual Routers before a plan: as the
+// specification has them, but for the members that a step is about.
+func formerRouters(spec *schema.Spec, p *reconcile.Plan, now map[schema.ID]schema.Object) (map[string]schema.Host, map[string]schema.VirtualRouter) {
+	hosts, routers := maps.Clone(spec.Hosts), map[string]schema.VirtualRouter{}
+	for name, v := range spec.VirtualRouters {
+		v.Members = maps.Clone(v.Members)
+		routers[name] = v
+	}
+	drain := func(host string, was bool) {
+		if h, ok := hosts[host]; ok && h.Maintenance && !was {
+			h.Maintenance = false
+			hosts[host] = h
+		}
+	}
+	steps := slices.Clone(p.Steps)
+	for _, h := range p.Hosts {
+		steps = append(steps, h.Steps...)
+	}
+	for _, s := range steps {
+		name, host := schema.HostOf(s.ID)
+		if s.ID.Kind != schema.KindVirtualRouter || host == "" {
+			continue
+		}
+		v := routers[name]
+		if v.Members == nil {
+			v.Members = map[string]schema.RouterMember{}
+		}
+		if was, ok := now[s.ID].(schema.HostRouter); ok {
+			drain(host, was.Maintenance)
+			v.Members[host] = schema.RouterMember{Priority: was.Priority, Maintenance: was.Maintenance, Address: v.Members[host].Address}
+			if v.Addresses == nil {
+				for _, a := range was.Addresses {
+					v.Addresses = append(v.Addresses, a.Address)
+				}
+			}
+		} else {
+			formerMember(v.Members, host, s, drain)
+		}
+		routers[name] = v
+	}
+	return hosts, routers
+}
+
+// formerMember takes from a step what a member of another host was.
+func formerMember(members map[string]schema.RouterMember, host string, s reconcile.Step, drain func(string, bool)) {
+	m := members[host]
+	switch s.Action {
+	case reconcile.Create:
+		delete(members, host)
+		return
+	case reconcile.Delete:
+		m.Priority = max(m.Priority, 1)
+	}
+	for _, f := range s.Fields {
+		switch was := f.Before.(type) {
+		case float64:
+			if f.Path == "priority" {
+				m.Priority = int(was)
+			}
+		case bool:
+			if f.Path == "maintenance" {
+				m.Maintenance = was
+				drain(host, was)
+			}
+		}
+	}
+	members[host] = m
+}
