@@ -184,8 +184,8 @@ const losesService = "loses its last"
 // Compare says what traffic notices of a change from one specification to
 // another, sorted by object.
 func Compare(before, after *schema.Spec) []reconcile.Finding {
-	now, _ := build(before, false, false)
-	then, _ := build(after, false, false)
+	now, _ := build(before, nil, false, false)
+	then, _ := build(after, nil, false, false)
 	c := comparison{before: now, after: then, told: map[reconcile.Finding][]string{}, scopes: map[schema.ID]int{}}
 	c.routers()
 	c.entries()

@@ -68,16 +68,18 @@ type present struct {
 	spec       *schema.Spec
 	conditions map[string]Condition
 	down       []Component
+	sick       []string        // pools that Cloudflare finds unhealthy
 	out        map[seat]string // members that cannot be Active, and their state
 	priorities map[seat]int
 	active     map[string][]string // hosts by router, sorted
+	unknown    []string
 }
 
 // seat is a member of a Virtual Router.
 type seat struct{ router, host string }
 
 func newPresent(s *schema.Spec, l Live) *present {
-	p := &present{spec: s, conditions: map[string]Condition{}, out: map[seat]string{}, priorities: map[seat]int{}, active: map[string][]string{}}
+	p := &present{spec: s, conditions: map[string]Condition{}, out: map[seat]string{}, priorities: map[seat]int{}, active: map[string][]string{}, unknown: l.Unknown}
 	for _, name := range sortedKeys(s.Hosts) {
 		if _, answers := l.Hosts[name]; answers {
 			p.conditions[KindHost+"/"+name] = Condition{Healthy: true}
@@ -230,6 +232,9 @@ func (p *present) pool(name string, h reconcile.PoolHealth) {
 			sick++
 			p.fail(c, cmp.Or(origin.Reason, "its monitor finds it unhealthy")+code(origin.Code))
 		}
+	}
+	if !h.Healthy {
+		p.sick = append(p.sick, name)
 	}
 	switch {
 	case h.Healthy:

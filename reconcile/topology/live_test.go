@@ -25,7 +25,7 @@ func pair() *schema.Spec {
 		}},
 		Tunnels: map[string]schema.TunnelSpec{"home": {
 			Connectors: []string{"lb01", "lb02"},
-			Ingress: []schema.IngressRule{{Hostname: "www.example.com", Service: "https://192.0.2.10"}, {Service: "http_status:404"}},
+			Ingress:    []schema.IngressRule{{Hostname: "www.example.com", Service: "https://192.0.2.10"}, {Service: "http_status:404"}},
 		}},
 		Monitors: map[string]schema.Monitor{"web": {Name: "web", Type: "https"}},
 		Pools:    map[string]schema.Pool{"main": {Name: "main", Enabled: true, MinimumOrigins: 1, Monitor: "web", Origins: map[string]schema.Origin{"home": tunnel, "away": away}}},
