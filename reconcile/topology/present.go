@@ -35,12 +35,7 @@ func (m *Model) Present() *Present {
 	if m.now == nil {
 		return nil
 	}
-	p := &Present{Down: []Component{}, Unknown: m.now.unknown}
-	for _, c := range m.components {
-		if m.circuit.gates[m.index[c]].need > 0 {
-			p.Down = append(p.Down, c)
-		}
-	}
+	p := &Present{Down: append([]Component{}, m.downNow()...), Unknown: m.now.unknown}
 	for _, name := range sortedKeys(m.routers) {
 		p.Out = append(p.Out, m.outOf(m.routers[name])...)
 		if active := m.routers[name].active; len(active) > 0 {
@@ -51,6 +46,19 @@ func (m *Model) Present() *Present {
 		}
 	}
 	return p
+}
+
+// downNow are the components that have failed, sorted; none without live state.
+func (m *Model) downNow() (down []Component) {
+	if m.now == nil {
+		return nil
+	}
+	for _, c := range m.components {
+		if m.circuit.gates[m.index[c]].need > 0 {
+			down = append(down, c)
+		}
+	}
+	return down
 }
 
 // Conditions are as the function of that name has them; nil without live state.
@@ -119,8 +127,8 @@ func (m *Model) cause(e *Entry) string {
 		}
 	}
 	var causes []string
-	for _, c := range m.components {
-		if leaf := m.index[c]; under[leaf] && m.circuit.gates[leaf].need > 0 {
+	for _, c := range m.downNow() {
+		if under[m.index[c]] {
 			causes = append(causes, c.String()+" is down")
 		}
 	}

@@ -17,7 +17,7 @@ func TestConditionsBecomeMarks(t *testing.T) {
 		"pool/other":        {},
 	})
 	want := Marks{
-		"host/lb01": {Active}, "host/lb02": {Down, Unhealthy, Active}, "virtualRouter/web": {Healthy}, "pool/main": {Unhealthy},
+		"host/lb01": {Active}, "host/lb02": {Down, Active}, "virtualRouter/web": {Healthy}, "pool/main": {Unhealthy},
 	}
 	if !reflect.DeepEqual(m, want) {
 		t.Errorf("got  %v\nwant %v", m, want)
