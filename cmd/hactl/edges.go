@@ -50,6 +50,9 @@ func (e *edges) of(spec *schema.Spec) (follow.Edge, error) {
 	return e.loop, nil
 }
 
+// mostHealth bounds the requests of one reading: plans come first in each window.
+const mostHealth = 150
+
 // health is how the edge of a specification does, and how long to leave it.
 func (e *edges) health(ctx context.Context, spec *schema.Spec) (*reconcile.Health, time.Duration, error) {
 	if _, err := e.of(spec); err != nil {
@@ -58,8 +61,8 @@ func (e *edges) health(ctx context.Context, spec *schema.Spec) (*reconcile.Healt
 	e.mu.Lock()
 	engine := e.engine
 	e.mu.Unlock()
-	h, err := engine.Health(ctx, spec)
-	return h, engine.HealthPeriod(spec), err
+	h, err := engine.Health(ctx, spec, mostHealth)
+	return h, engine.HealthPeriod(spec, mostHealth), err
 }
 
 // api is how much of the budget is used, nil while nothing was asked.

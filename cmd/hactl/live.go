@@ -118,7 +118,7 @@ func edgeHealth(ctx context.Context, spec *schema.Spec) (*reconcile.Health, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, liveTime)
 	defer cancel()
-	return engine.Health(ctx, spec)
+	return engine.Health(ctx, spec, 0)
 }
 
 // liveOf puts together what was answered. Where Cloudflare could not be asked

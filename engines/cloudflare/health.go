@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,6 +24,8 @@ const (
 	// keepShare the part that it leaves to plans, whoever used the rest.
 	healthShare = 4
 	keepShare   = 2
+	// healthKept is how long what takes turns is taken for the present.
+	healthKept = time.Hour
 )
 
 // errBudget says that health was not read, for the sake of plans.
@@ -32,23 +33,29 @@ var errBudget = errors.New("not read: what is left of the budget of requests is 
 
 // Health is how the tunnels and the pools with a monitor of a specification do,
 // by name, as Cloudflare sees it. It costs two lists, one request for each pool
-// and one for each tunnel that is connected. What could not be read is absent,
-// and Health.Err says so; an error is returned where that is everything. Nothing
-// is sent once half of the budget is used.
-func (e *Engine) Health(ctx context.Context, spec *schema.Spec) (*reconcile.Health, error) {
+// and one for each tunnel that is connected. Where those are more than most (0:
+// however many), they take turns; of the others is told what was read before,
+// and Health.Read is when the oldest of it was.
+//
+// What could not be read is absent, and Health.Err says so; an error is returned
+// where that is everything. Nothing is sent once half of the budget is used.
+func (e *Engine) Health(ctx context.Context, spec *schema.Spec, most int) (*reconcile.Health, error) {
+	now := e.client.budget.now().UTC()
 	r := &healthReading{
-		c: e.client, left: e.Left() - e.client.budget.quota/keepShare, slots: make(chan struct{}, healthReads), troubles: map[string][]error{},
-		health: reconcile.Health{Read: e.client.budget.now().UTC(), Tunnels: map[string]reconcile.TunnelHealth{}, Pools: map[string]reconcile.PoolHealth{}},
+		c: e.client, left: e.Left() - e.client.budget.quota/keepShare, troubles: map[string][]error{},
+		health: reconcile.Health{Read: now, Tunnels: map[string]reconcile.TunnelHealth{}, Pools: map[string]reconcile.PoolHealth{}},
 	}
-	pools := monitored(spec)
 	var wg sync.WaitGroup
 	if len(spec.Tunnels) > 0 {
-		wg.Go(func() { r.tunnels(ctx, spec) })
+		wg.Go(func() { r.listTunnels(ctx, spec) })
 	}
-	if len(pools) > 0 {
-		wg.Go(func() { r.pools(ctx, pools) })
+	if pools := monitored(spec); len(pools) > 0 {
+		wg.Go(func() { r.listPools(ctx, pools) })
 	}
 	wg.Wait()
+	first, others := e.turns(r.questions, most)
+	r.ask(ctx, first)
+	e.remember(r, first, others, now)
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return nil, err
 	}
@@ -62,11 +69,14 @@ func (e *Engine) Health(ctx context.Context, spec *schema.Spec) (*reconcile.Heal
 	return &r.health, nil
 }
 
-// HealthPeriod is how often Health may be asked for that specification without
-// using more than a quarter of the budget.
-func (e *Engine) HealthPeriod(spec *schema.Spec) time.Duration {
-	requests := 2 + len(spec.Tunnels) + len(monitored(spec))
-	return time.Duration(requests) * budgetWindow * healthShare / time.Duration(max(e.client.budget.quota, 1))
+// HealthPeriod is how often Health may be asked for that without using more than
+// a quarter of the budget.
+func (e *Engine) HealthPeriod(spec *schema.Spec, most int) time.Duration {
+	requests := len(spec.Tunnels) + len(monitored(spec))
+	if most > 0 {
+		requests = min(requests, most)
+	}
+	return time.Duration(requests+2) * budgetWindow * healthShare / time.Duration(max(e.client.budget.quota, 1))
 }
 
 // monitored are the pools that something watches, sorted.
@@ -81,15 +91,85 @@ func monitored(spec *schema.Spec) []string {
 	return names
 }
 
+// question is something to ask about one pool or tunnel.
+type question struct {
+	what string // "tunnels" or "pools"
+	path string
+	// read makes something of the answer; take tells the reading of it.
+	read func(get func(out any) error) (healthAnswer, error)
+	take func(healthAnswer)
+
+	answer *healthAnswer
+}
+
+// healthAnswer is what is known of a pool (nil where nothing has looked at it
+// yet), or a tunnel.
+type healthAnswer struct {
+	pool       *reconcile.PoolHealth
+	connectors []reconcile.ConnectorHealth
+	at         time.Time
+	failed     bool // it is not known: others had their turn since
+}
+
+// turns are the questions to ask now, those that were answered longest ago first,
+// and the others.
+func (e *Engine) turns(all []*question, most int) (first, others []*question) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	slices.SortFunc(all, func(a, b *question) int {
+		return cmp.Or(e.answers[a.path].at.Compare(e.answers[b.path].at), strings.Compare(a.path, b.path))
+	})
+	if most > 0 && len(all) > most {
+		return all[:most], all[most:]
+	}
+	return all, nil
+}
+
+// remember keeps what was answered for the next turns, and forgets what nobody
+// asks for any more; of the others it tells what it remembers.
+func (e *Engine) remember(r *healthReading, first, others []*question, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	answers := make(map[string]healthAnswer, len(first)+len(others))
+	for _, q := range first {
+		if q.answer == nil {
+			answers[q.path] = healthAnswer{at: now, failed: true}
+			continue
+		}
+		q.answer.at = now
+		answers[q.path] = *q.answer
+		q.take(*q.answer)
+	}
+	missing := map[string]int{}
+	for _, q := range others {
+		a, known := e.answers[q.path]
+		if known {
+			answers[q.path] = a
+		}
+		if !known || a.failed || now.Sub(a.at) > healthKept {
+			missing[q.what]++
+			continue
+		}
+		q.take(a)
+		if a.at.Before(r.health.Read) {
+			r.health.Read = a.at
+		}
+	}
+	e.answers = answers
+	for what, n := range missing {
+		r.fail(what, fmt.Errorf("%d not read yet, as they take turns", n))
+	}
+}
+
 // healthReading is one reading under way.
 type healthReading struct {
-	c     *client
-	slots chan struct{}
+	c *client
 
-	mu       sync.Mutex
-	left     int // requests that it may send
-	health   reconcile.Health
-	troubles map[string][]error // by what could not be read
+	mu        sync.Mutex
+	left      int // requests that it may send
+	health    reconcile.Health
+	questions []*question
+	troubles  map[string][]error // by what could not be read
 }
 
 func (r *healthReading) fail(what string, err error) {
@@ -147,210 +227,102 @@ func (r *healthReading) spare() error {
 	return nil
 }
 
-// get sends one request for what is about one object, a few at a time.
-func (r *healthReading) get(ctx context.Context, path string, out any) error {
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := r.spare(); err != nil {
-		return err
-	}
-	return r.c.call(ctx, http.MethodGet, path, nil, out)
-}
-
-// wireClient is a cloudflared that is connected (API: cfd_tunnel/{id}/connections).
-type wireClient struct {
-	ID      string           `json:"id"`
-	Version string           `json:"version"`
-	Conns   []wireConnection `json:"conns"`
-}
-
-func (r *healthReading) tunnels(ctx context.Context, spec *schema.Spec) {
-	const what = "tunnels"
-	if err := r.spare(); err != nil {
-		r.fail(what, err)
-		return
-	}
-	all, err := list[wireTunnel](ctx, r.c, r.c.inAccount("/cfd_tunnel"), url.Values{"is_deleted": {"false"}}, tunnelsPerPage)
-	if err != nil {
-		r.fail(what, err)
-		return
-	}
+// ask asks a few at a time.
+func (r *healthReading) ask(ctx context.Context, questions []*question) {
+	slots := make(chan struct{}, healthReads)
 	var wg sync.WaitGroup
+	for _, q := range questions {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			a, err := q.read(func(out any) error {
+				if err := cmp.Or(ctx.Err(), r.spare()); err != nil {
+					return err
+				}
+				return r.c.call(ctx, http.MethodGet, q.path, nil, out)
+			})
+			if err != nil {
+				r.fail(q.what, err)
+				return
+			}
+			q.answer = &a
+		})
+	}
+	wg.Wait()
+}
+
+// listTunnels finds the tunnels of the specification, and has those asked about
+// whose connections are not in the list: that they are there is deprecated.
+func (r *healthReading) listTunnels(ctx context.Context, spec *schema.Spec) {
+	all, err := listed[wireTunnel](ctx, r, "/cfd_tunnel", url.Values{"is_deleted": {"false"}}, tunnelsPerPage)
+	if err != nil {
+		r.fail("tunnels", err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, t := range all {
 		if _, ours := spec.Tunnels[t.Name]; !ours || t.DeletedAt != nil {
 			continue
 		}
-		wg.Go(func() {
-			connected := t.Status == "healthy" || t.Status == "degraded"
-			clients := byClient(t.Connections) // They may be left out of the list.
-			if connected && len(clients) == 0 {
-				if err := r.get(ctx, r.c.inAccount("/cfd_tunnel/%s/connections", t.ID), &clients); err != nil {
-					r.fail(what, err)
-				}
-			}
-			h := reconcile.TunnelHealth{Status: t.Status}
-			for _, c := range clients {
-				if k := c.health(); k.Connections > 0 {
-					h.Connectors = append(h.Connectors, k)
-				}
-			}
-			slices.SortFunc(h.Connectors, func(a, b reconcile.ConnectorHealth) int { return strings.Compare(a.ID, b.ID) })
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.health.Tunnels[t.Name] = h
-		})
-	}
-	wg.Wait()
-}
-
-func byClient(conns []wireConnection) []wireClient {
-	by := map[string]*wireClient{}
-	for _, c := range conns {
-		if by[c.ClientID] == nil {
-			by[c.ClientID] = &wireClient{ID: c.ClientID}
+		take := func(connectors []reconcile.ConnectorHealth) {
+			r.health.Tunnels[t.Name] = reconcile.TunnelHealth{Status: t.Status, Connectors: connectors}
 		}
-		by[c.ClientID].Conns = append(by[c.ClientID].Conns, c)
-	}
-	var clients []wireClient
-	for _, id := range slices.Sorted(maps.Keys(by)) {
-		clients = append(clients, *by[id])
-	}
-	return clients
-}
-
-func (c wireClient) health() reconcile.ConnectorHealth {
-	h := reconcile.ConnectorHealth{ID: c.ID, Version: c.Version}
-	for _, conn := range c.Conns {
-		if conn.IsPendingReconnect {
+		clients := byClient(t.Connections)
+		take(connected(clients))
+		if t.Status != "healthy" && t.Status != "degraded" || len(clients) > 0 {
 			continue
 		}
-		h.Connections++
-		h.Address, h.Version = cmp.Or(h.Address, conn.OriginIP), cmp.Or(h.Version, conn.ClientVersion)
-		if at, err := time.Parse(time.RFC3339Nano, conn.OpenedAt); err == nil && (h.Since.IsZero() || at.Before(h.Since)) {
-			h.Since = at.UTC()
-		}
+		r.questions = append(r.questions, &question{
+			what: "tunnels", path: r.c.inAccount("/cfd_tunnel/%s/connections", t.ID),
+			read: func(get func(any) error) (healthAnswer, error) {
+				var clients []wireClient
+				err := get(&clients)
+				return healthAnswer{connectors: connected(clients)}, err
+			},
+			take: func(a healthAnswer) { take(a.connectors) },
+		})
 	}
-	return h
 }
 
-// wirePoolHealth is what data centers find of a pool (API: pools/{id}/health).
-// Origins are maps of one key, the address, in a list.
-type wirePoolHealth struct {
-	PopHealth map[string]struct {
-		Healthy *bool                         `json:"healthy"`
-		Origins []map[string]wireOriginHealth `json:"origins"`
-	} `json:"pop_health"`
-}
-
-type wireOriginHealth struct {
-	Healthy       bool   `json:"healthy"`
-	FailureReason string `json:"failure_reason"`
-	ResponseCode  int    `json:"response_code"`
-}
-
-func (r *healthReading) pools(ctx context.Context, names []string) {
-	const what = "pools"
-	if err := r.spare(); err != nil {
-		r.fail(what, err)
-		return
-	}
-	all, err := list[wirePool](ctx, r.c, r.c.inAccount("/load_balancers/pools"), nil, 0)
+// listPools finds pools by name, and has each asked about.
+func (r *healthReading) listPools(ctx context.Context, names []string) {
+	all, err := listed[wirePool](ctx, r, "/load_balancers/pools", nil, 0)
 	if err != nil {
-		r.fail(what, err)
+		r.fail("pools", err)
 		return
 	}
-	var wg sync.WaitGroup
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, p := range all {
 		if _, ours := slices.BinarySearch(names, p.Name); !ours {
 			continue
 		}
-		wg.Go(func() {
-			var found wirePoolHealth
-			if err := r.get(ctx, r.c.inAccount("/load_balancers/pools/%s/health", p.ID), &found); err != nil {
-				r.fail(what, err)
-				return
-			}
-			if h, known := found.judge(p.Origins); known {
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				r.health.Pools[p.Name] = h
-			}
+		r.questions = append(r.questions, &question{
+			what: "pools", path: r.c.inAccount("/load_balancers/pools/%s/health", p.ID),
+			read: func(get func(any) error) (a healthAnswer, err error) {
+				var found wirePoolHealth
+				if err := get(&found); err != nil {
+					return a, err
+				}
+				if h, known := found.judge(p.Origins); known {
+					a.pool = &h
+				}
+				return a, nil
+			},
+			take: func(a healthAnswer) {
+				if a.pool != nil {
+					r.health.Pools[p.Name] = *a.pool
+				}
+			},
 		})
 	}
-	wg.Wait()
 }
 
-// judge is what most data centers find; not known where none has looked yet.
-func (w wirePoolHealth) judge(origins []wireOrigin) (h reconcile.PoolHealth, known bool) {
-	names := make(map[string]string, 2*len(origins)) // by key of an answer
-	for _, o := range origins {
-		names[o.Name] = o.Name
+// listed is a list of the account, if the budget has room for it.
+func listed[T any](ctx context.Context, r *healthReading, path string, query url.Values, size int) ([]T, error) {
+	if err := r.spare(); err != nil {
+		return nil, err
 	}
-	for _, o := range origins {
-		names[addressKey(o.Address)] = o.Name
-	}
-	votes, looked := 0, 0
-	found := map[string][]wireOriginHealth{}
-	for _, center := range slices.Sorted(maps.Keys(w.PopHealth)) {
-		pop := w.PopHealth[center]
-		if pop.Healthy != nil {
-			looked++
-			if *pop.Healthy {
-				votes++
-			}
-		}
-		for _, entry := range pop.Origins {
-			for key, o := range entry {
-				name, ours := names[addressKey(key)]
-				if !ours {
-					name, ours = names[key]
-				}
-				if ours {
-					found[name] = append(found[name], o)
-				}
-			}
-		}
-	}
-	if looked == 0 && len(found) == 0 {
-		return h, false
-	}
-	h.Origins = make(map[string]reconcile.OriginHealth, len(found))
-	sick := false
-	for name, all := range found {
-		h.Origins[name] = majority(all)
-		sick = sick || !h.Origins[name].Healthy
-	}
-	h.Healthy = 2*votes > looked || looked == 0 && !sick
-	return h, true
-}
-
-// majority is healthy if more than half are, else it has the reason that is
-// given most often.
-func majority(found []wireOriginHealth) reconcile.OriginHealth {
-	healthy, times := 0, map[reconcile.OriginHealth]int{}
-	for _, o := range found {
-		if o.Healthy {
-			healthy++
-			continue
-		}
-		times[reconcile.OriginHealth{Reason: o.FailureReason, Code: o.ResponseCode}]++
-	}
-	if 2*healthy > len(found) {
-		return reconcile.OriginHealth{Healthy: true}
-	}
-	return slices.MaxFunc(slices.SortedFunc(maps.Keys(times), func(a, b reconcile.OriginHealth) int {
-		return cmp.Or(strings.Compare(a.Reason, b.Reason), cmp.Compare(a.Code, b.Code))
-	}), func(a, b reconcile.OriginHealth) int { return cmp.Compare(times[a], times[b]) })
-}
-
-// addressKey is one form for an address or hostname.
-func addressKey(s string) string {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return a.Unmap().String()
-	}
-	return strings.ToLower(strings.TrimSuffix(s, "."))
+	return list[T](ctx, r.c, r.c.inAccount("%s", path), query, size)
 }

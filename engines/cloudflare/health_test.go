@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func applied(t *testing.T, w *world) *cloudflare.Engine {
 
 func health(t *testing.T, e *cloudflare.Engine) *reconcile.Health {
 	t.Helper()
-	h, err := e.Health(t.Context(), full())
+	h, err := e.Health(t.Context(), full(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func TestHealthOfOneIsNotRead(t *testing.T) {
 		})
 	}
 	w.sim.Inject(cfsim.Fault{Kind: cfsim.FaultStatus, Status: 403, Code: 10000})
-	if h, err := e.Health(t.Context(), full()); err == nil || h != nil {
+	if h, err := e.Health(t.Context(), full(), 0); err == nil || h != nil {
 		t.Errorf("%+v, %v where nothing may be read", h, err)
 	}
 }
@@ -157,7 +158,7 @@ func TestHealthLeavesTheBudgetToPlans(t *testing.T) {
 	}
 	e := engine(20)
 	for i := range 3 {
-		_, err := e.Health(t.Context(), full())
+		_, err := e.Health(t.Context(), full(), 0)
 		if last := i == 2; last != errorsIs(err, "kept for plans") {
 			t.Errorf("reading %d: %v", i, err)
 		}
@@ -166,13 +167,71 @@ func TestHealthLeavesTheBudgetToPlans(t *testing.T) {
 		t.Errorf("%d requests are left of 20, want half", left)
 	}
 	e = engine(8)
-	h, err := e.Health(t.Context(), full())
+	h, err := e.Health(t.Context(), full(), 0)
 	if err != nil || !strings.Contains(h.Err, "pools: not read: what is left") || len(h.Pools) != 2 || e.Left() != 4 {
 		t.Errorf("of 8: %+v, %v, %d left", h, err, e.Left())
 	}
 	// 2 lists, 2 tunnels, 3 pools: 7 requests of a quarter of 1200 in 5 minutes.
-	if got := engine(0).HealthPeriod(full()); got != 7*time.Second {
+	if got := engine(0).HealthPeriod(full(), 0); got != 7*time.Second {
 		t.Errorf("every %v, want 7s", got)
+	}
+}
+
+// TestMoreThanFitTakeTurns: of what is not asked now is told what was read before.
+func TestMoreThanFitTakeTurns(t *testing.T) {
+	w := newWorld(t)
+	e := applied(t, w)
+	next := func(most int) *reconcile.Health {
+		t.Helper()
+		w.sim.ResetLog()
+		h, err := e.Health(t.Context(), full(), most)
+		w.must(t, err)
+		if got := len(w.sim.Requests()); most > 0 && got != 2+most {
+			t.Errorf("%d requests, want two lists and %d more", got, most)
+		}
+		return h
+	}
+	one := next(2)
+	if len(one.Pools) != 2 || one.Err != "pools: 1 not read yet, as they take turns" {
+		t.Errorf("first %+v", one)
+	}
+	for _, name := range []string{"home", "cloud", "private"} { // Everybody has fallen ill since.
+		for o, x := range full().Pools[name].Origins {
+			if x.Enabled {
+				w.must(t, w.sim.SetHealth(name, o, cfsim.Finding{}))
+			}
+		}
+	}
+	sick := func(h *reconcile.Health) (n int) {
+		for _, p := range h.Pools {
+			if !p.Healthy {
+				n++
+			}
+		}
+		return n
+	}
+	two := next(1)
+	if len(two.Pools) != 3 || two.Err != "" || sick(two) != 1 || !two.Read.Equal(one.Read) {
+		t.Errorf("second %+v", two)
+	}
+	three := next(2)
+	if len(three.Pools) != 3 || sick(three) != 3 || !three.Read.Equal(two.Read) && !three.Read.After(two.Read) {
+		t.Errorf("third %+v", three)
+	}
+	// What fails has had its turn, and is not known.
+	w.sim.Inject(cfsim.Fault{Path: regexp.MustCompile("/health$"), Kind: cfsim.FaultStatus, Status: 400})
+	if h := next(1); len(h.Pools) != 2 {
+		t.Errorf("one fails: %+v", h)
+	}
+	w.sim.ClearFaults()
+	if h := next(1); len(h.Pools) != 2 || h.Err != "pools: 1 not read yet, as they take turns" {
+		t.Errorf("another one is asked: %+v", h)
+	}
+	if h := next(0); len(h.Pools) != 3 || h.Err != "" {
+		t.Errorf("all are asked: %+v", h)
+	}
+	if got := e.HealthPeriod(full(), 1); got <= 0 || got >= e.HealthPeriod(full(), 0) {
+		t.Errorf("every %v", got)
 	}
 }
 
@@ -185,7 +244,7 @@ func TestHealthEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w.sim.ResetLog()
 	done := make(chan error)
-	go func() { _, err := e.Health(ctx, full()); done <- err }()
+	go func() { _, err := e.Health(ctx, full(), 0); done <- err }()
 	for len(w.sim.Requests()) < 2 {
 		time.Sleep(time.Millisecond)
 	}
@@ -200,7 +259,7 @@ func TestHealthEndsWithItsContext(t *testing.T) {
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := e.Health(ctx, full()); !errorsIs(err, "no answer in time") {
+	if _, err := e.Health(ctx, full(), 0); !errorsIs(err, "no answer in time") {
 		t.Errorf("%v", err)
 	}
 }
