@@ -83,6 +83,11 @@ func (w wirePoolHealth) judge(origins []wireOrigin) (h reconcile.PoolHealth, kno
 	for _, o := range origins {
 		names[addressKey(o.Address)] = o.Name
 	}
+	// What a hostname resolved to may stand for it: of one origin that is no matter.
+	only := ""
+	if on := slices.DeleteFunc(slices.Clone(origins), func(o wireOrigin) bool { return !or(o.Enabled, true) }); len(on) == 1 {
+		only = on[0].Name
+	}
 	votes, looked := 0, 0
 	found := map[string][]wireOriginHealth{}
 	for _, center := range slices.Sorted(maps.Keys(w.PopHealth)) {
@@ -98,6 +103,9 @@ func (w wirePoolHealth) judge(origins []wireOrigin) (h reconcile.PoolHealth, kno
 				name, ours := names[addressKey(key)]
 				if !ours {
 					name, ours = names[key]
+				}
+				if !ours && only != "" {
+					name, ours = only, true
 				}
 				if ours {
 					found[name] = append(found[name], o)

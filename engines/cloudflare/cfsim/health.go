@@ -73,8 +73,8 @@ func (s *Server) ConnectFrom(tunnelName string, addresses ...string) error {
 }
 
 // poolHealth reports every enabled origin, by its address, as each data center
-// finds it; nothing without a monitor. UNVERIFIED: that the key is the address;
-// the example of the documentation has one, the OpenAPI file does not say.
+// finds it; nothing without a monitor. UNVERIFIED: that the key of a hostname is
+// that, and not what it resolves to.
 func (s *Server) poolHealth(_ *call, p *pool) (reply, error) {
 	pops := object{}
 	if p.body["monitor"] != nil || p.body["monitor_group"] != nil {
