@@ -28,6 +28,7 @@ type Model struct {
 	connects   map[string]bool              // hosts with a connector
 	byFunction map[int32][]Component        // the inverse of function
 	now        *present                     // nil without live state
+	down       []Component                  // have failed now, sorted
 	well       *Model                       // the same without, then
 }
 

@@ -35,7 +35,7 @@ func (m *Model) Present() *Present {
 	if m.now == nil {
 		return nil
 	}
-	p := &Present{Down: append([]Component{}, m.downNow()...), Unknown: m.now.unknown}
+	p := &Present{Down: append([]Component{}, m.down...), Unknown: m.now.unknown}
 	for _, name := range sortedKeys(m.routers) {
 		p.Out = append(p.Out, m.outOf(m.routers[name])...)
 		if active := m.routers[name].active; len(active) > 0 {
@@ -46,19 +46,6 @@ func (m *Model) Present() *Present {
 		}
 	}
 	return p
-}
-
-// downNow are the components that have failed, sorted; none without live state.
-func (m *Model) downNow() (down []Component) {
-	if m.now == nil {
-		return nil
-	}
-	for _, c := range m.components {
-		if m.circuit.gates[m.index[c]].need > 0 {
-			down = append(down, c)
-		}
-	}
-	return down
 }
 
 // Conditions are as the function of that name has them; nil without live state.
@@ -89,6 +76,7 @@ func (b *builder) settle() {
 		leaf, known := b.index[c]
 		if known {
 			b.circuit.gates[leaf].need = 1
+			b.down = append(b.down, c)
 		}
 		return known
 	}
@@ -102,10 +90,12 @@ func (b *builder) settle() {
 	again = false
 	s := b.circuit.state()
 	for _, p := range b.Model.pools {
-		if slices.Contains(b.now.sick, p.name) && s.up(p.healthy) {
-			again = fail(Component{KindPool, p.name}) || again
+		c := Component{KindPool, p.name}
+		if slices.Contains(b.now.sick, p.name) && s.up(p.healthy) && !slices.Contains(b.down, c) {
+			again = fail(c) || again
 		}
 	}
+	slices.SortFunc(b.down, Component.Compare)
 	if again {
 		b.circuit.finish()
 	}
@@ -127,7 +117,7 @@ func (m *Model) cause(e *Entry) string {
 		}
 	}
 	var causes []string
-	for _, c := range m.downNow() {
+	for _, c := range m.down {
 		if under[m.index[c]] {
 			causes = append(causes, c.String()+" is down")
 		}
