@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -174,6 +175,28 @@ func TestHealthLeavesTheBudgetToPlans(t *testing.T) {
 	// 2 lists, 2 tunnels, 3 pools: 7 requests of a quarter of 1200 in 5 minutes.
 	if got := engine(0).HealthPeriod(full(), 0); got != 7*time.Second {
 		t.Errorf("every %v, want 7s", got)
+	}
+}
+
+// TestOthersUseTheBudgetToo: what the server says is left counts as well.
+func TestOthersUseTheBudgetToo(t *testing.T) {
+	const quota = 700
+	sim := cfsim.New(cfsim.Options{Zones: []string{"example.com", "example.net"}, Enterprise: true, Quota: quota})
+	w := &world{sim: sim, server: httptest.NewServer(sim)}
+	t.Cleanup(w.server.Close)
+	applied(t, w)
+	for len(sim.Requests()) <= quota-cloudflare.DefaultBudget/2 {
+		w.call(t, "GET", "/zones", nil)
+	}
+	e, err := cloudflare.New(cloudflare.Options{Token: "secret", Account: sim.Account(), BaseURL: w.server.URL + cfsim.Prefix})
+	w.must(t, err)
+	sim.ResetLog()
+	h, err := e.Health(t.Context(), full(), 0)
+	if err != nil || len(h.Pools) != 0 || !strings.Contains(h.Err, "kept for plans") {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if got := len(sim.Requests()); got != 2 {
+		t.Errorf("%d requests, want the two lists that tell", got)
 	}
 }
 
