@@ -5,10 +5,10 @@ import "time"
 // Health is how that which a specification has at the edge does, as Cloudflare
 // saw it last, by name in the specification. What is absent is not known.
 type Health struct {
-	Read    time.Time               `json:"read"`
+	Read    time.Time               `json:"read,omitzero"`
 	Tunnels map[string]TunnelHealth `json:"tunnels,omitempty"`
 	Pools   map[string]PoolHealth   `json:"pools,omitempty"`
-	// Err says what of it could not be read.
+	// Err says what of it could not be read, or why it was not read since.
 	Err string `json:"error,omitempty"`
 }
 

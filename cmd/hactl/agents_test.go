@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hactl/hactl/engines/cloudflare/cfsim"
 )
 
 // threeHosts is a specification of edge and LAN.
@@ -237,6 +239,25 @@ func TestWhatIsPushedReachesHostsAndEdge(t *testing.T) {
 		t.Errorf("sync: %v: %s", err, out)
 	}
 	s.eventually("lb01 goes back when it is allowed", lb01.runs(first))
+
+	// Who leads knows what Cloudflare finds, and what-if starts from there.
+	if err := v.sim.SetHealth("two", "a", cfsim.Finding{Reason: "TCP connection failed"}); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("lb01 knows of the origin", func() bool {
+		h := lb01.report().Edge.Health
+		return h != nil && h.Pools["two"].Origins["a"].Reason == "TCP connection failed" && h.Pools["two"].Healthy && h.Tunnels["one"].Status == "inactive"
+	})
+	if lb02.report().Edge.Health != nil {
+		t.Error("lb02 does not lead, and tells of the edge")
+	}
+	if out, err := lb01.hactl("status").CombinedOutput(); err != nil && len(out) == 0 || !bytes.Contains(out, []byte("UNHEALTHY: origin/two/a (TCP connection failed), tunnel/one (inactive)")) {
+		t.Errorf("status says %v\n%s", err, out)
+	}
+	out, err = v.ask("whatif", "--live", "--down", "host/lb01", "-C", v.path("spec"))
+	if err != nil || !strings.Contains(out, "down    connector/one@lb01, origin/two/a\n  active  lb01 for virtualRouter/web\n") || !strings.Contains(out, "lb01 -> lb02") {
+		t.Errorf("whatif --live: %v\n%s", err, out)
+	}
 
 	// An agent that does not answer is unknown, and not without objects.
 	lb03.kill()

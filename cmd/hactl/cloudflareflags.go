@@ -42,9 +42,24 @@ func (f *edgeFlags) loop(account string, observer reconcile.Observer) (*loop.Loo
 	if err != nil {
 		return nil, nil, err
 	}
-	engine, err := cloudflare.New(cloudflare.Options{
+	engine, err := newEngine(account, f.budget, token, f.secrets(), observer)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := f.stateDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &loop.Loop{
+		Engines: []loop.Engine{engine}, Journal: loop.Directory{Path: dir, Account: account}, Observer: observer,
+	}, engine, nil
+}
+
+// newEngine is the engine of an account, told to an observer if there is one.
+func newEngine(account string, budget int, token string, secrets func(schema.SecretRef) (string, error), observer reconcile.Observer) (*cloudflare.Engine, error) {
+	return cloudflare.New(cloudflare.Options{
 		Token: token, Account: account, BaseURL: os.Getenv("CLOUDFLARE_BASE_URL"), UserAgent: "hactl/" + version(),
-		Budget: f.budget, Secret: f.secrets(),
+		Budget: budget, Secret: secrets,
 		Waiting: func(d time.Duration, asked bool) {
 			if observer == nil {
 				return
@@ -56,16 +71,6 @@ func (f *edgeFlags) loop(account string, observer reconcile.Observer) (*loop.Loo
 			observer.Observe(e)
 		},
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	dir, err := f.stateDir()
-	if err != nil {
-		return nil, nil, err
-	}
-	return &loop.Loop{
-		Engines: []loop.Engine{engine}, Journal: loop.Directory{Path: dir, Account: account}, Observer: observer,
-	}, engine, nil
 }
 
 func (f *edgeFlags) secrets() func(schema.SecretRef) (string, error) {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/hactl/hactl/engines/cloudflare"
 	"github.com/hactl/hactl/reconcile"
@@ -46,6 +48,21 @@ func (e *edges) of(spec *schema.Spec) (follow.Edge, error) {
 		e.account, e.token, e.loop, e.engine = a, token, lp, engine
 	}
 	return e.loop, nil
+}
+
+// mostHealth bounds the requests of one reading: plans come first in each window.
+const mostHealth = 150
+
+// health is how the edge of a specification does, and how long to leave it.
+func (e *edges) health(ctx context.Context, spec *schema.Spec) (*reconcile.Health, time.Duration, error) {
+	if _, err := e.of(spec); err != nil {
+		return nil, 0, err
+	}
+	e.mu.Lock()
+	engine := e.engine
+	e.mu.Unlock()
+	h, err := engine.Health(ctx, spec, mostHealth)
+	return h, engine.HealthPeriod(spec, mostHealth), err
 }
 
 // api is how much of the budget is used, nil while nothing was asked.

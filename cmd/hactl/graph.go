@@ -19,7 +19,7 @@ func newGraph() *cobra.Command {
 	f := &planFlags{others: true}
 	var down []string
 	var output, out string
-	var plan bool
+	var plan, live bool
 	cmd := &cobra.Command{
 		Use:   "graph",
 		Short: "Draw how requests go",
@@ -31,13 +31,16 @@ the hosts that answer, and what watches them.
 in hactl whatif.
 
 --plan marks what hactl diff would show: what changes, what is in conflict and
-what the guard rails refuse, and adds what is deleted. Only then are Cloudflare
-and the hosts asked; nothing is changed.
+what the guard rails refuse, and adds what is deleted. --live marks
+how things are now: what is down and cut off by that, what is healthy and what is
+not, and who is the Active router; what cannot be asked is told on standard error.
+Only with those are Cloudflare and the hosts asked; nothing is changed.
 
 Exit code: 1 error, or with --plan when part of it could not be read, else 0.`,
 		Example: `  hactl graph --out topology.svg
   hactl graph --down site/tokyo -o mermaid
-  hactl graph --plan --out change.svg`,
+  hactl graph --plan --out change.svg
+  hactl graph --live --out now.svg`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(graphFormats, output) {
@@ -47,13 +50,18 @@ Exit code: 1 error, or with --plan when part of it could not be read, else 0.`,
 			if err != nil {
 				return err
 			}
-			m := topology.New(spec)
+			m, err := (&liveFlags{on: live, host: f.host, ask: f.ask}).model(cmd.Context(), spec)
+			if err != nil {
+				return err
+			}
+			sayUnknown(cmd, m)
 			failed, err := lookup(m, down)
 			if err != nil {
 				return err
 			}
 			g, marks := m.Graph(), draw.Marks{}
 			lost(marks, m, failed)
+			marks.AddConditions(m.Conditions())
 			if p != nil {
 				g = changed(marks, g, spec, p)
 			}
@@ -68,6 +76,7 @@ Exit code: 1 error, or with --plan when part of it could not be read, else 0.`,
 	}
 	f.registerPlan(cmd)
 	flags := cmd.Flags()
+	registerLive(cmd, &live)
 	flags.BoolVar(&plan, "plan", false, "mark what would change, as hactl diff finds it")
 	flags.StringArrayVar(&down, "down", nil, "what fails, such as host/lb01, pool/osaka or site/tokyo (repeatable)")
 	flags.StringVarP(&output, "output", "o", "svg", "svg, mermaid or dot")
@@ -110,6 +119,9 @@ func completeComponents(f *specFlags) cobra.CompletionFunc {
 
 // lost marks what failed and what it cuts off.
 func lost(marks draw.Marks, m *topology.Model, failed []topology.Component) {
+	if p := m.Present(); p != nil {
+		failed = slices.Concat(failed, p.Down)
+	}
 	for _, c := range failed {
 		marks[c.String()] = append(marks[c.String()], draw.Down)
 	}

@@ -177,7 +177,7 @@ func (r *runner) prepare(ctx context.Context, stderr io.Writer) error {
 		Edge: r.audited, Leader: r.leaders,
 		Confirm:   func(ctx context.Context) error { return r.follower.Look(ctx, follow.Look{}) },
 		Suspended: func() *follow.Suspension { return r.follower.State().Suspended },
-		Changes:   events.leadership, Resync: r.resync, Allowed: allowed, Observe: events.follow,
+		Changes:   events.leadership, Resync: r.resync, Allowed: allowed, Health: r.edges.health, Observe: events.follow,
 	})
 	if events.statuses, err = r.forge.outbox(r.spec.repo, r.log); err != nil {
 		return err

@@ -74,6 +74,9 @@ func serveHealth(address string) int {
 //	sim count N PATH [PATTERN]        want so many objects in that list
 //	sim id NAME PATH PATTERN          set $NAME to the id of the one object
 //	sim connect TUNNEL N              give a tunnel N connectors
+//	sim connectors TUNNEL ADDRESS...  let just these be connected
+//	sim finds POOL ORIGIN [REASON]    what a monitor finds of an origin: it is
+//	                                  healthy, or what is wrong
 //
 // In paths, A/ is the account and Z/ the zone; patterns match compact JSON.
 func TestScript(t *testing.T) {
@@ -168,6 +171,7 @@ func simulate(ts *testscript.TestScript, neg bool, args []string) {
 	}{
 		"new": {0, 3, w.renew}, "fault": {3, 9, w.fault}, "heal": {0, 0, w.heal}, "forget": {0, 0, w.forget},
 		"requests": {3, 3, w.requests}, "wait": {2, 2, w.wait}, "api": {2, 3, w.api}, "count": {2, 3, w.count}, "id": {3, 3, w.id}, "connect": {2, 2, w.connect},
+		"connectors": {1, 9, w.connectors}, "finds": {2, 3, w.finds},
 	}
 	if len(args) == 0 {
 		ts.Fatalf("usage: sim COMMAND")
@@ -333,4 +337,13 @@ func (w *world) connect(ts *testscript.TestScript, args []string) {
 	}
 	ts.Check(json.Unmarshal(matching[0], &tunnel))
 	w.Load().Connect(tunnel.ID, n)
+}
+
+func (w *world) connectors(ts *testscript.TestScript, args []string) {
+	ts.Check(w.Load().ConnectFrom(args[0], args[1:]...))
+}
+
+func (w *world) finds(ts *testscript.TestScript, args []string) {
+	reason := strings.Join(args[2:], "")
+	ts.Check(w.Load().SetHealth(args[0], args[1], cfsim.Finding{Healthy: reason == "", Reason: reason}))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,13 @@ A fault is METHOD PATTERN KIND [nth=N] [count=N] [status=N] [code=N] [delay=D]
 [retry-after=D]; KIND is status, delay, lost, reset, truncate, html or
 lost-status, PATTERN a regular expression on the path, * matches all:
 
-  hactl sim --fault "POST /pools lost nth=2" --fault "* * status status=429 retry-after=3s count=1"`,
+  hactl sim --fault "POST /pools lost nth=2" --fault "* * status status=429 retry-after=3s count=1"
+
+Who is connected for a tunnel, and what the monitor of a pool finds of an origin,
+is said while it runs:
+
+  curl -X PUT http://127.0.0.1:8787/sim/tunnels/TUNNEL/connectors -d '["192.0.2.11"]'
+  curl -X PUT http://127.0.0.1:8787/sim/pools/POOL/origins/ORIGIN -d '{"healthy": false, "reason": "TCP connection failed"}'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			server := cfsim.New(o)
@@ -49,7 +56,14 @@ lost-status, PATTERN a regular expression on the path, * matches all:
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "export CLOUDFLARE_BASE_URL=http://%s%s\nexport CLOUDFLARE_ACCOUNT_ID=%s\nexport CLOUDFLARE_API_TOKEN=%s\n",
 				l.Addr(), cfsim.Prefix, server.Account(), simToken)
-			return serve(cmd.Context(), l, server)
+			control := server.Control()
+			return serve(cmd.Context(), l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasPrefix(r.URL.Path, "/sim/") {
+					control.ServeHTTP(w, r)
+					return
+				}
+				server.ServeHTTP(w, r)
+			}))
 		},
 	}
 	flags := cmd.Flags()

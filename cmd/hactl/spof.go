@@ -6,11 +6,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hactl/hactl/reconcile/render"
-	"github.com/hactl/hactl/reconcile/topology"
 )
 
 func newSpof() *cobra.Command {
-	f := &specFlags{}
+	f, live := &specFlags{}, &liveFlags{}
 	depth, output := 1, ""
 	cmd := &cobra.Command{
 		Use:   "spof",
@@ -20,7 +19,8 @@ networks, Virtual Routers) to the machines that answer, and shows the smallest
 sets of hosts, connectors, tunnels, pools, origins, addresses and labels whose
 failure cuts it off, each with the shortest repair. What fails only by a change,
 such as a pool that is disabled, is marked so. It asks neither Cloudflare nor a
-host.
+host, unless --live has it start from what is down now: what is cut off by one
+more failure then. What cannot be asked is named, and counts as it should be.
 
 Exit code: 2 when an entry point with highAvailability: true has a single point
 of failure or is not served at all, 1 error, else 0.`,
@@ -36,7 +36,11 @@ of failure or is not served at all, 1 error, else 0.`,
 			if err != nil {
 				return err
 			}
-			w, r := cmd.OutOrStdout(), topology.New(l.spec).Spof(depth)
+			m, err := live.model(cmd.Context(), l.spec)
+			if err != nil {
+				return err
+			}
+			w, r := cmd.OutOrStdout(), m.Spof(depth)
 			switch output {
 			case "json":
 				err = render.SpofJSON(w, r)
@@ -55,6 +59,7 @@ of failure or is not served at all, 1 error, else 0.`,
 		},
 	}
 	f.register(cmd)
+	live.register(cmd)
 	cmd.Flags().IntVar(&depth, "depth", 1, "how many failures at a time: 1 or 2")
 	registerFormat(cmd, &output)
 	return cmd

@@ -245,6 +245,9 @@ func showHosts(w io.Writer, answers []answer, now time.Time) error {
 				read = ago(now, e.Looked) + " ago"
 			}
 			fmt.Fprintf(t, "by %s\t%s\t%s\t%d\t%d\t%d\t%s\n", a.host, cmp.Or(short(e.Revision), "not applied"), read, e.Objects, len(e.Pending), len(e.Drift), firstLine(note))
+			if text := healthText(e.Health, now); text != "" {
+				fmt.Fprintf(t, "health: %s\n", text)
+			}
 		}
 	}
 	if len(seats) > 0 {
@@ -397,6 +400,9 @@ func (r *agentReport) showEdge(line func(name, format string, args ...any), now 
 	}
 	for _, c := range e.Conflicts {
 		line("conflict", "%s %s", c.ID, c.Message)
+	}
+	if text := healthText(e.Health, now); text != "" {
+		line("health", "%s", text)
 	}
 	if r.API != nil {
 		line("requests", "%d sent, %d left in this window", r.API.Requests, r.API.Left)

@@ -9,11 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hactl/hactl/reconcile/render"
-	"github.com/hactl/hactl/reconcile/topology"
 )
 
 func newWhatIf() *cobra.Command {
-	f := &specFlags{}
+	f, live := &specFlags{}, &liveFlags{}
 	var down []string
 	var region, output string
 	cmd := &cobra.Command{
@@ -23,31 +22,35 @@ func newWhatIf() *cobra.Command {
 virtual addresses go, and how long it takes until that is noticed, as far as the
 specification says. It asks neither Cloudflare nor a host, and breaks nothing.
 
+With --live "before" is how things are now, as far as Cloudflare and the hosts'
+agents say: what is down, and who is the Active router. --down comes on top, or
+is left out. What cannot be asked is named, and counts as it should be.
+
 What can fail is host/NAME, connector/TUNNEL@HOST, tunnel/NAME, pool/NAME,
 origin/POOL/NAME, virtualRouter/NAME, address/ADDRESS (one outside the
 specification), and LABEL/VALUE, such as site/tokyo.`,
 		Example: `  hactl whatif --down host/lb01
-  hactl whatif --down site/tokyo --down pool/osaka --region EEU`,
+  hactl whatif --down site/tokyo --down pool/osaka --region EEU
+  hactl whatif --live --down host/lb02`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFormat(output); err != nil {
 				return err
 			}
-			if len(down) == 0 {
-				return errors.New("what fails? pass --down, such as --down host/lb01")
+			if len(down) == 0 && !live.on {
+				return errors.New("what fails? pass --down, such as --down host/lb01, or --live for what has")
 			}
 			l, err := f.load(cmd.Context(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			m := topology.New(l.spec)
-			failed := make([]topology.Component, 0, len(down))
-			for _, name := range down {
-				c, err := m.Lookup(name)
-				if err != nil {
-					return fmt.Errorf("--down: %w", err)
-				}
-				failed = append(failed, c)
+			m, err := live.model(cmd.Context(), l.spec)
+			if err != nil {
+				return err
+			}
+			failed, err := lookup(m, down)
+			if err != nil {
+				return err
 			}
 			if regions := m.Regions(); region != "" && !slices.Contains(regions, region) {
 				if len(regions) == 0 {
@@ -66,6 +69,7 @@ specification), and LABEL/VALUE, such as site/tokyo.`,
 		},
 	}
 	f.register(cmd)
+	live.register(cmd)
 	cmd.Flags().StringArrayVar(&down, "down", nil, "what fails, such as host/lb01, pool/osaka or site/tokyo (repeatable)")
 	cmd.Flags().StringVar(&region, "region", "", "only for requests from there: a region, country or data center of a geo map")
 	registerFormat(cmd, &output)

@@ -14,8 +14,9 @@ type Engine struct {
 	client *client
 	secret func(schema.SecretRef) (string, error)
 
-	mu    sync.Mutex
-	zones map[string]string // id by name, once looked up
+	mu      sync.Mutex
+	zones   map[string]string       // id by name, once looked up
+	answers map[string]healthAnswer // about health, by path
 }
 
 // New returns an engine; it sends nothing yet.

@@ -2,6 +2,7 @@ package cloudflare
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,6 +92,46 @@ func TestWhatComesBackIsWhatWasSent(t *testing.T) {
 					continue // A default that the request left out; the engine sends it.
 				}
 				t.Errorf("%s: came back %v, sent %v", c.Path, c.Before, c.After)
+			}
+		})
+	}
+}
+
+// TestPoolHealthAnswers reads the recorded form, and others that may come: keys
+// are addresses in any form, or names, or what the only origin resolved to.
+func TestPoolHealthAnswers(t *testing.T) {
+	var made wirePool
+	if err := json.Unmarshal(readFixture(t, "pool-create-monitor").result(t), &made); err != nil {
+		t.Fatal(err)
+	}
+	one := []wireOrigin{{Name: "t", Address: "web.example.net"}, {Name: "off", Address: "192.0.2.9", Enabled: new(false)}}
+	const sick = `{"healthy": false, "failure_reason": "x", "response_code": 503}`
+	for _, c := range []struct {
+		name, answer string
+		origins      []wireOrigin
+		want         string
+	}{
+		{"recorded", string(readFixture(t, "pool-health").result(t)), made.Origins, "true {true map[a:{true  0} b:{true  0}]}"},
+		{"long and in capitals", `{"pop_health": {"A": {"healthy": true, "origins": [{"2001:DB8:0::5": ` + sick + `}]}}}`, made.Origins, "true {true map[b:{false x 503}]}"},
+		{"by name", `{"pop_health": {"A": {"healthy": false, "origins": [{"a": ` + sick + `}]}}}`, made.Origins, "true {false map[a:{false x 503}]}"},
+		{"of nobody", `{"pop_health": {"A": {"healthy": true, "origins": [{"198.51.100.1": ` + sick + `}]}}}`, made.Origins, "true {true map[]}"},
+		{"of the only one", `{"pop_health": {"A": {"healthy": false, "origins": [{"198.51.100.1": ` + sick + `}]}}}`, one, "true {false map[t:{false x 503}]}"},
+		{"a hostname", `{"pop_health": {"A": {"healthy": true, "origins": [{"Web.example.net.": {"healthy": true}}]}}}`, one, "true {true map[t:{true  0}]}"},
+		{"without the pool's own", `{"pop_health": {"A": {"origins": [{"a": {"healthy": true}}]}, "B": {"origins": [{"a": {"healthy": true}}]}}}`, made.Origins, "true {true map[a:{true  0}]}"},
+		{"the reason most give", `{"pop_health": {
+			"A": {"origins": [{"a": {"failure_reason": "z"}}]}, "B": {"origins": [{"a": {"failure_reason": "y"}}]}, "C": {"origins": [{"a": {"failure_reason": "z"}}]},
+			"D": {"origins": [{"a": {"healthy": true}}]}}}`, made.Origins, "true {false map[a:{false z 0}]}"},
+		{"nobody has looked", `{"pop_health": {}}`, made.Origins, "false {false map[]}"},
+		{"nothing", `{"pop_health": null}`, made.Origins, "false {false map[]}"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var w wirePoolHealth
+			if err := json.Unmarshal([]byte(c.answer), &w); err != nil {
+				t.Fatal(err)
+			}
+			h, known := w.judge(c.origins)
+			if got := fmt.Sprint(known, " ", h); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
 	}

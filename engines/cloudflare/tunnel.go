@@ -16,7 +16,11 @@ type wireTunnel struct {
 }
 
 type wireConnection struct {
-	ClientID string `json:"client_id"`
+	ClientID           string `json:"client_id"`
+	ClientVersion      string `json:"client_version"`
+	OriginIP           string `json:"origin_ip"` // public, of the host
+	OpenedAt           string `json:"opened_at"`
+	IsPendingReconnect bool   `json:"is_pending_reconnect"`
 }
 
 func (w wireTunnel) object() schema.Tunnel {

@@ -46,6 +46,9 @@ type KeeperOptions struct {
 	Resync time.Duration
 	// Allowed guard rails are not checked.
 	Allowed []reconcile.Rule
+	// Health reads how the edge of a specification does, and says how long it is
+	// to be left then, for the sake of a budget; nil where nobody wants to know.
+	Health func(context.Context, *schema.Spec) (*reconcile.Health, time.Duration, error)
 	// Observe hears of every event, in order, and must not block; may be nil.
 	Observe func(Event)
 }
@@ -53,8 +56,9 @@ type KeeperOptions struct {
 // Keeper keeps the edge as the last good revision has it, while this host
 // leads. Use NewKeeper; its methods may be called concurrently.
 type Keeper struct {
-	o    KeeperOptions
-	poke chan struct{}
+	o     KeeperOptions
+	poke  chan struct{}
+	looks chan struct{} // the edge has been looked at
 
 	// Of Run's goroutine:
 	term      string             // in which the source was confirmed
@@ -97,7 +101,7 @@ const (
 
 // NewKeeper makes a Keeper that does nothing before Run.
 func NewKeeper(o KeeperOptions) *Keeper {
-	return &Keeper{o: o, poke: make(chan struct{}, 1), state: EdgeState{Leadership: Leadership{Mode: "none"}}}
+	return &Keeper{o: o, poke: make(chan struct{}, 1), looks: make(chan struct{}, 1), state: EdgeState{Leadership: Leadership{Mode: "none"}}}
 }
 
 // State is how it stands.
@@ -188,6 +192,11 @@ func (k *Keeper) wake() {
 
 // Run keeps the edge until ctx ends; requests under way are finished.
 func (k *Keeper) Run(ctx context.Context) {
+	if k.o.Health != nil {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { k.watchHealth(ctx) })
+	}
 	for ctx.Err() == nil {
 		timer := time.NewTimer(k.turn(ctx))
 		select {
@@ -266,6 +275,10 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		k.lifted = forced{}
 	}
 	k.apply(permitted, good, edge, slices.Concat(k.lifted.allowed, k.o.Allowed))
+	select {
+	case k.looks <- struct{}{}:
+	default:
+	}
 	if ctx.Err() != nil {
 		k.keepForced(force)
 		return 0
@@ -281,7 +294,7 @@ func (k *Keeper) resign() {
 	k.mu.Unlock()
 	k.set(func(s *EdgeState) {
 		s.Waits, s.Err, s.Retry = "", "", time.Time{}
-		s.Pending, s.Drift, s.Conflicts, s.Violations, s.Impact, s.Failed = nil, nil, nil, nil, nil, nil
+		s.Pending, s.Drift, s.Conflicts, s.Violations, s.Impact, s.Failed, s.Health = nil, nil, nil, nil, nil, nil, nil
 	})
 }
 

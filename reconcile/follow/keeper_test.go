@@ -45,6 +45,7 @@ type edge struct {
 	paused   *follow.Suspension
 	events   []follow.Event
 	executed int
+	health   healthReader
 }
 
 func newEdge() *edge {
@@ -64,6 +65,7 @@ func newEdge() *edge {
 		},
 		Suspended: func() *follow.Suspension { return e.get().paused },
 		Resync:    resync,
+		Health:    e.readHealth,
 		Observe:   func(ev follow.Event) { e.set(func(e *edge) { e.events = append(e.events, ev) }) },
 	})
 	return e

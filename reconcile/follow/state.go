@@ -88,7 +88,8 @@ type EdgeState struct {
 	Violations []reconcile.Violation `json:"violations,omitempty"`
 	// Impact is what traffic notices of Pending and Drift.
 	Impact []reconcile.Finding `json:"impact,omitempty"`
-	// Health is how the edge does, as of its own time; nil if nobody has looked.
+	// Health is how the edge does, as of its own time: nil unless this host
+	// leads, as it is for who leads to say, and was able to look.
 	Health *reconcile.Health `json:"health,omitempty"`
 	// Failed steps of the last attempt.
 	Failed []Failure `json:"failed,omitempty"`

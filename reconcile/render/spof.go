@@ -14,6 +14,7 @@ const mostCuts = 12
 // Spof writes what can cut entry points off.
 func Spof(w io.Writer, r *topology.Report, style Style) error {
 	var b strings.Builder
+	present(&b, r.Present, style)
 	for _, e := range r.Entries {
 		b.WriteString(style.paint(bold, clean(e.ID())))
 		if e.HighAvailability {
@@ -140,7 +141,9 @@ func SpofJSON(w io.Writer, r *topology.Report) error {
 // SpofMarkdown writes the same for a comment on a pull request.
 func SpofMarkdown(w io.Writer, r *topology.Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "### Single points of failure\n\n%s\n\n| entry point | cut off by | repair |\n| --- | --- | --- |\n", prose(SpofSummary(r)))
+	fmt.Fprintf(&b, "### Single points of failure\n\n%s\n", prose(SpofSummary(r)))
+	presentMarkdown(&b, r.Present)
+	b.WriteString("\n| entry point | cut off by | repair |\n| --- | --- | --- |\n")
 	for _, e := range r.Entries {
 		name := code(e.ID())
 		if e.HighAvailability {

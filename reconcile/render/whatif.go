@@ -13,7 +13,8 @@ import (
 // WhatIf writes what failures do: first what they change, then the rest.
 func WhatIf(w io.Writer, o *topology.Outcome, style Style) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n", style.paint(bold, "Down:"), strings.ReplaceAll(components(o.Failed), " and ", ", "))
+	present(&b, o.Present, style)
+	fmt.Fprintf(&b, "%s %s\n", style.paint(bold, "Down:"), strings.ReplaceAll(failedText(o), " and ", ", "))
 	if len(o.Moves) > 0 {
 		b.WriteString("\n" + style.paint(bold, "Virtual addresses") + "\n")
 		for _, m := range o.Moves {
@@ -38,7 +39,7 @@ func WhatIf(w io.Writer, o *topology.Outcome, style Style) error {
 		}
 	}
 	b.WriteString("\n" + style.paint(bold, OutcomeSummary(o)) + "\n")
-	if same > 0 && same < len(o.Entries) {
+	if same > 0 && (same < len(o.Entries) || o.Present != nil) {
 		for _, e := range o.Entries {
 			if !e.Changed {
 				fmt.Fprintf(&b, "  %s\n", style.paint(dim, clean(e.ID()+" is as before: "+servingText(e.After))))
@@ -47,6 +48,14 @@ func WhatIf(w io.Writer, o *topology.Outcome, style Style) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// failedText is what is played as failed.
+func failedText(o *topology.Outcome) string {
+	if len(o.Failed) == 0 {
+		return "nothing else"
+	}
+	return components(o.Failed)
 }
 
 func moveText(m topology.Move) string {
@@ -139,7 +148,8 @@ func OutcomeSummary(o *topology.Outcome) string {
 // WhatIfMarkdown writes the same as a table.
 func WhatIfMarkdown(w io.Writer, o *topology.Outcome) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "### Without %s\n\n%s\n", prose(components(o.Failed)), prose(OutcomeSummary(o)))
+	fmt.Fprintf(&b, "### Without %s\n\n%s\n", prose(failedText(o)), prose(OutcomeSummary(o)))
+	presentMarkdown(&b, o.Present)
 	if len(o.Moves) > 0 {
 		b.WriteString("\n")
 		for _, m := range o.Moves {

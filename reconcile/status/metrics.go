@@ -102,6 +102,9 @@ var (
 	edgeLooked      = desc("edge_read_timestamp_seconds", "When this host read the edge last.")
 	edgeApplied     = desc("edge_last_success_timestamp_seconds", "When this host last applied a revision whole.")
 	edgeWaiting     = desc("edge_waiting", "1 while this host leads and waits, such as for a token.")
+	edgeHealthRead  = desc("edge_health_read_timestamp_seconds", "When this host last read how the edge does.")
+	edgePool        = desc("edge_pool_healthy", "1 while most data centers find the pool healthy; absent where it is not known.", "pool")
+	edgeConnectors  = desc("edge_tunnel_connectors", "Connectors that are connected for the tunnel; absent where it is not known.", "tunnel")
 	hostUnfit       = desc("host_unfit", "1 while the host cannot be told again what runs, such as without a secret.")
 	hostDrift       = desc("host_drift_steps", "What of this host is not as the specification has it.")
 	apiRequests     = desc("api_requests_total", "Requests sent to Cloudflare.")
@@ -119,7 +122,8 @@ var (
 	checkOK         = desc("check_ok", "1 if the health check passed last; absent before it was tried.", "check")
 	allDescriptions = []*prometheus.Desc{
 		buildInfo, revisionInfo, acceptedAt, restored, refusedInfo, fetchSuccess, fetchFailing, suspended, unsaved, leads,
-		edgePending, edgeDrift, edgeConflicts, edgeViolations, edgeFailing, edgeObjects, edgeLooked, edgeApplied, edgeWaiting, hostUnfit, hostDrift,
+		edgePending, edgeDrift, edgeConflicts, edgeViolations, edgeFailing, edgeObjects, edgeLooked, edgeApplied, edgeWaiting,
+		edgeHealthRead, edgePool, edgeConnectors, hostUnfit, hostDrift,
 		apiRequests, apiLeft, engineUp, engineFIFO, engineLate, routerState, routerPriority, routerProblem, routerMoves, routerAdverts, routerDrops,
 		linkUp, checkOK,
 	}
@@ -176,6 +180,19 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	at(edgeLooked, f.Edge.Looked)
 	at(edgeApplied, f.Edge.Applied)
 	gauge(edgeWaiting, number(f.Edge.Waits != ""))
+	if h := f.Edge.Health; h != nil {
+		at(edgeHealthRead, h.Read)
+		for name, p := range h.Pools { // Of the specification: those are bounded.
+			gauge(edgePool, number(p.Healthy), name)
+		}
+		for name, t := range h.Tunnels {
+			// A tunnel that serves, and whose connectors could not be read.
+			if serves := t.Status == "healthy" || t.Status == "degraded"; serves && len(t.Connectors) == 0 {
+				continue
+			}
+			gauge(edgeConnectors, float64(len(t.Connectors)), name)
+		}
+	}
 	gauge(hostUnfit, number(f.Follow.Unfit != ""))
 	gauge(hostDrift, float64(f.Drift))
 	if f.API != nil {

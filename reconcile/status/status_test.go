@@ -39,6 +39,13 @@ func all() status.Facts {
 		Edge: follow.EdgeState{
 			Leadership: follow.Leadership{Mine: true}, Applied: at(3), Looked: at(4), Err: "refused", Waits: "suspended", Objects: 12,
 			Pending: make([]reconcile.Step, 2), Drift: make([]reconcile.Step, 3), Conflicts: make([]reconcile.Finding, 4), Violations: make([]reconcile.Violation, 5),
+			Health: &reconcile.Health{
+				Read:  at(5),
+				Pools: map[string]reconcile.PoolHealth{"main": {Healthy: true}, "away": {}},
+				Tunnels: map[string]reconcile.TunnelHealth{
+					"home": {Status: "healthy", Connectors: make([]reconcile.ConnectorHealth, 2)}, "cut": {Status: "down"}, "dim": {Status: "healthy"},
+				},
+			},
 		},
 		Drift: 6, API: &status.API{Requests: 70, Left: 80},
 		Engine: &status.Engine{
@@ -89,12 +96,17 @@ hactl_check_ok{check="http"} 1
 hactl_edge_conflicts 4
 hactl_edge_drift_steps 3
 hactl_edge_failing 1
+hactl_edge_health_read_timestamp_seconds 1.7000000055e+09
 hactl_edge_last_success_timestamp_seconds 1.7000000035e+09
 hactl_edge_objects 12
 hactl_edge_pending_steps 2
+hactl_edge_pool_healthy{pool="away"} 0
+hactl_edge_pool_healthy{pool="main"} 1
 hactl_edge_read_timestamp_seconds 1.7000000045e+09
 hactl_edge_steps_total{action="create",result="done"} 1
 hactl_edge_steps_total{action="delete",result="failed"} 1
+hactl_edge_tunnel_connectors{tunnel="cut"} 0
+hactl_edge_tunnel_connectors{tunnel="home"} 2
 hactl_edge_violations 5
 hactl_edge_waiting 1
 hactl_engine_lateness_max_seconds 0.0015

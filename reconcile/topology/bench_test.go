@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
 )
@@ -83,6 +84,26 @@ func BenchmarkSpofOfManyPairs(b *testing.B) {
 		topology.New(s).Spof(2)
 	}
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(2*time.Second), "of-limit")
+}
+
+// BenchmarkSpofLive is BenchmarkSpof where one tunnel in ten has lost a
+// connector, and one pool in ten an origin.
+func BenchmarkSpofLive(b *testing.B) {
+	s := large(2000)
+	h := &reconcile.Health{Tunnels: map[string]reconcile.TunnelHealth{}, Pools: map[string]reconcile.PoolHealth{}}
+	for i := range len(s.Tunnels) {
+		connected := []reconcile.ConnectorHealth{{Address: s.Hosts[fmt.Sprint("a", i)].Address}, {Address: s.Hosts[fmt.Sprint("b", i)].Address}}
+		h.Tunnels[fmt.Sprint("t", i)] = reconcile.TunnelHealth{Status: "healthy", Connectors: connected[min(1, (i+9)%10/9):]}
+		h.Pools[fmt.Sprint("p", i)] = reconcile.PoolHealth{Healthy: true, Origins: map[string]reconcile.OriginHealth{"vip": {Healthy: i%10 != 5}}}
+	}
+	m := topology.New(s)
+	for b.Loop() {
+		r := m.Live(topology.Live{Health: h}).Spof(1)
+		if n := len(r.Present.Down); n < len(s.Tunnels)/6 {
+			b.Fatalf("%d are down", n)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(100*time.Millisecond), "of-limit")
 }
 
 func BenchmarkWhatIf(b *testing.B) {

@@ -176,8 +176,13 @@ func (b *builder) router(name string) *router {
 		m := v.Members[host]
 		g := b.host(host)
 		label := fmt.Sprintf("priority %d", m.Priority)
+		if p := b.now.priority(name, host, m.Priority); p != m.Priority {
+			label += fmt.Sprintf(", now %d", p)
+		}
 		if m.Maintenance {
 			label += ", maintenance"
+		} else if state := b.now.stateOut(name, host); state != "" {
+			label += ", " + state
 		}
 		b.edge(c.String(), KindHost+"/"+host, "member", label)
 		at := b.node(Node{Kind: "interface", Name: cmp.Or(m.Interface, v.Interface) + "@" + host})
@@ -192,9 +197,14 @@ func (b *builder) router(name string) *router {
 		if m.Maintenance || b.spec.Hosts[host].Maintenance || b.held(name, host) {
 			continue
 		}
+		if b.now.stateOut(name, host) != "" {
+			r.out = append(r.out, host)
+			continue
+		}
 		members = append(members, g)
-		r.members = append(r.members, member{host, m.Priority, g})
+		r.members = append(r.members, member{host, b.now.priority(name, host, m.Priority), g})
 	}
+	r.active = b.now.activeFor(name)
 	slices.SortStableFunc(r.members, func(x, y member) int {
 		return cmp.Or(cmp.Compare(y.priority, x.priority), b.primary(v, y.host).Compare(b.primary(v, x.host)))
 	})

@@ -53,6 +53,9 @@ func (a *analysis) family(g int32) *family {
 
 func (a *analysis) build(g int32) *family {
 	if a.leaf[g] {
+		if a.c.gates[g].need > 0 {
+			return &family{broken: true}
+		}
 		return &family{ones: []int32{g}}
 	}
 	need := int(a.c.gates[g].need)

@@ -6,8 +6,9 @@
 // specification (Model.WhatIf), and what a change does to traffic: Facts of a
 // plan, Compare of two specifications. Guard rails decide by these, and Impact
 // is their words.
-// It is pure: a schema.Spec in, findings out; it reads no clock and no file,
-// and it never asks whether something is up. Commands and renderers call it.
+// It is pure: a schema.Spec, and live state where somebody has read that
+// (Model.Live), in, findings out; it reads no clock and no file, and it never
+// asks whether something is up. Commands and renderers call it.
 //
 // # Who serves
 //
@@ -57,4 +58,14 @@
 // fails by a change: it is disabled, deleted, or its credentials are revoked.
 // Cuts of both sorts are told; only the first are single points of failure, as
 // every private network has one tunnel and every address one Virtual Router.
+//
+// # Live state
+//
+// Model.Live is the same specification as things are now. A component that has
+// failed never serves in it: a tunnel without a connection (all its connectors),
+// a connector whose host's address is not among those that are connected, an
+// origin that most data centers find unhealthy, an unhealthy pool whose origins
+// do not explain that. A member of a Virtual Router that is in fault or has not
+// started cannot be Active; whoever is Active stays it while it can. What nobody
+// knows is as it should be: a host that does not answer is not down.
 package topology

@@ -26,7 +26,7 @@ func (b *builder) routerEntries() {
 		r := b.router(name)
 		e := b.enter(&Entry{Kind: "virtualRouter", Name: name, HighAvailability: b.spec.VirtualRouters[name].HighAvailability})
 		e.ends, e.gate = []end{{router: name, gate: r.gate}}, r.gate
-		if len(r.members) == 0 {
+		if len(r.members)+len(r.out) == 0 {
 			e.why = "every member is in maintenance"
 		}
 		b.node(Node{Kind: KindVirtualRouter, Name: name, Entry: true})

@@ -43,7 +43,7 @@ type Edge struct {
 
 // Graph returns the path graph, which is the caller's. Only this draws it: what
 // fails is found without.
-func (m *Model) Graph() *Graph { _, g := build(m.spec, true, true); return g }
+func (m *Model) Graph() *Graph { _, g := build(m.spec, m.now, true, true); return g }
 
 func (b *builder) node(n Node) string {
 	if n.ID == "" {

@@ -56,8 +56,8 @@ func Compare(before, after *schema.Spec) []reconcile.Fact { return compare(befor
 // the one that after comes from. A record that is not among those named is
 // somebody else's; nil are all.
 func compare(before, after, wanted *schema.Spec, records map[string]bool) []reconcile.Fact {
-	now, _ := build(before, false, false)
-	then, _ := build(after, false, false)
+	now, _ := build(before, nil, false, false)
+	then, _ := build(after, nil, false, false)
 	c := comparison{before: now, after: then, wanted: wanted, records: records, told: map[reconcile.Fact][]string{}, scopes: map[schema.ID]int{}}
 	c.routers()
 	c.entries()

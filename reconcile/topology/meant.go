@@ -18,7 +18,7 @@ func (c *comparison) meant(x *Entry) bool {
 		if !differs {
 			return false
 		}
-		m, _ := build(spec, false, false)
+		m, _ := build(spec, nil, false, false)
 		s := m.circuit.state()
 		for _, e := range m.entries {
 			c.willing[e.ID()] = s.up(e.gate)

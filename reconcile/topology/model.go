@@ -27,6 +27,9 @@ type Model struct {
 	members    map[Component][]string       // hosts by label
 	connects   map[string]bool              // hosts with a connector
 	byFunction map[int32][]Component        // the inverse of function
+	now        *present                     // nil without live state
+	down       []Component                  // have failed now, sorted
+	well       *Model                       // the same without, then
 }
 
 // Entry is a name or address that requests are sent to.
@@ -108,6 +111,8 @@ type router struct {
 	name    string
 	gate    int32
 	members []member // who may become Active, the most preferred first
+	active  []string // hosts that are now, as far as it is known
+	out     []string // hosts that cannot be Active now, though they are in service
 }
 
 type member struct {
@@ -118,13 +123,13 @@ type member struct {
 
 // New builds the model of a specification that is valid. References that lead
 // nowhere are components of their own.
-func New(s *schema.Spec) *Model { m, _ := build(s, false, true); return m }
+func New(s *schema.Spec) *Model { m, _ := build(s, nil, false, true); return m }
 
-// build makes a model, drawn with its graph, spare with the pools that nobody
-// uses.
-func build(s *schema.Spec, drawn, spare bool) (*Model, *Graph) {
+// build makes a model, with live state or without, drawn with its graph, spare
+// with the pools that nobody uses.
+func build(s *schema.Spec, now *present, drawn, spare bool) (*Model, *Graph) {
 	b := newBuilder(s)
-	b.plain = !drawn
+	b.now, b.plain = now, !drawn
 	for _, name := range sortedKeys(s.Hosts) {
 		b.host(name)
 	}
@@ -138,7 +143,7 @@ func build(s *schema.Spec, drawn, spare bool) (*Model, *Graph) {
 	}
 	b.nameEntries()
 	b.routeEntries()
-	b.circuit.finish()
+	b.settle()
 	b.invert()
 	if !drawn {
 		return b.Model, nil

@@ -19,6 +19,11 @@ func (f *finder) repair(e *Entry, failed []Component) string {
 }
 
 func (f *finder) propose(e *Entry, failed []Component) string {
+	for _, c := range f.m.down {
+		if f.s.assume(e.gate, f.m.index[c]) {
+			return fmt.Sprintf("bring %s back, which is down now", c)
+		}
+	}
 	lost := f.lostSeats(e)
 	for _, x := range lost {
 		if f.s.assume(e.gate, x.gate) {

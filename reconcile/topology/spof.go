@@ -9,7 +9,9 @@ import (
 // Report is what can cut entry points off.
 type Report struct {
 	// Depth is how many failures at a time were looked at.
-	Depth   int           `json:"depth"`
+	Depth int `json:"depth"`
+	// Present is what is so now, where live state is known: cuts come on top.
+	Present *Present      `json:"present,omitempty"`
 	Entries []EntryReport `json:"entries"`
 	// Traps are what looks like redundancy, or like affinity, and is none.
 	Traps []Trap `json:"traps"`
@@ -60,13 +62,13 @@ func (r *Report) Violations() []EntryReport {
 // Spof looks for failures of 1, or 1 and 2, components that cut entries off.
 // Of sets that do the same the most telling stands for all of them.
 func (m *Model) Spof(depth int) *Report {
-	r := &Report{Depth: depth, Entries: make([]EntryReport, 0, len(m.entries)), Traps: m.traps()}
+	r := &Report{Depth: depth, Present: m.Present(), Entries: make([]EntryReport, 0, len(m.entries)), Traps: m.traps()}
 	a := m.analysis(depth)
 	f := &finder{m: m, s: m.circuit.state(), down: map[Component]map[Component]bool{}, ways: map[*Entry][]seats{}}
 	for _, e := range m.entries {
 		report := EntryReport{Entry: *e, Served: f.s.up(e.gate), Cuts: []Cut{}}
 		if !report.Served {
-			report.Why = cmp.Or(e.why, m.whyNot(e))
+			report.Why = cmp.Or(e.why, m.cause(e), m.whyNot(e))
 		} else {
 			report.Cuts = f.cuts(e, a.family(e.gate))
 		}

@@ -49,7 +49,7 @@ func (w walker) router(name string) bool {
 		return false
 	}
 	for host, m := range w.s.VirtualRouters[name].Members {
-		held := m.Maintenance
+		held := m.Maintenance || w.dead["member/"+name+"@"+host]
 		for _, g := range w.s.SyncGroups {
 			for _, other := range g.Members {
 				held = held || slices.Contains(g.Members, name) && w.s.VirtualRouters[other].Members[host].Maintenance

@@ -12,7 +12,9 @@ import (
 
 // Outcome is what failures do to every entry point.
 type Outcome struct {
-	Failed  []Component    `json:"failed"`
+	Failed []Component `json:"failed"`
+	// Present is what is so before that, where live state is known.
+	Present *Present       `json:"present,omitempty"`
 	Entries []EntryOutcome `json:"entries"`
 	// Moves are the Virtual Routers that another host, or none, is Active for.
 	Moves []Move `json:"moves"`
@@ -52,7 +54,8 @@ type Move struct {
 	Router    string   `json:"virtualRouter"`
 	Addresses []string `json:"addresses"`
 	// From and To are hosts; To is empty where no member is left. From is the
-	// one that is Active when all is well and has been for a while.
+	// one that is Active when all is well and has been for a while, or who is
+	// now, where live state is known.
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
 	// Death is how long the addresses are silent when the host just dies:
@@ -81,7 +84,7 @@ func (m *Model) WhatIf(failed []Component, region string) *Outcome {
 	failed = slices.Compact(failed)
 	before, after := m.circuit.state(), m.circuit.state()
 	m.fail(after, failed)
-	o := &Outcome{Failed: failed, Entries: []EntryOutcome{}, Moves: []Move{}}
+	o := &Outcome{Failed: failed, Present: m.Present(), Entries: []EntryOutcome{}, Moves: []Move{}}
 	for _, name := range sortedKeys(m.routers) {
 		if move, ok := m.move(m.routers[name], before, after); ok {
 			o.Moves = append(o.Moves, move)
@@ -93,6 +96,9 @@ func (m *Model) WhatIf(failed []Component, region string) *Outcome {
 		}
 		x := EntryOutcome{Entry: *e, Before: m.serving(e, before), After: m.serving(e, after)}
 		x.Changed = !x.Before.equal(x.After)
+		if !x.Before.Served {
+			x.Before.Why = cmp.Or(x.Before.Why, m.cause(e))
+		}
 		if x.Changed && x.Before.Served {
 			x.Switches = m.switches(e, x, before, after, o.Moves)
 		}
@@ -127,16 +133,22 @@ func (m *Model) move(r *router, before, after *state) (Move, bool) {
 		return Move{}, false
 	}
 	v := m.spec.VirtualRouters[r.name]
-	move := Move{Router: r.name, Addresses: slices.Concat(v.Addresses, v.ExcludedAddresses), From: from.host, To: to.host, Sticky: !v.Preempt}
+	move := Move{Router: r.name, Addresses: slices.Concat(v.Addresses, v.ExcludedAddresses), From: from.host, To: to.host, Sticky: !v.Preempt && !slices.Contains(r.active, from.host)}
 	if to.host != "" {
 		move.Death = ActiveDownInterval(v, to.priority)
 	}
 	return move, true
 }
 
-// active is the member that ends up as the Active router.
+// active is the member that ends up as the Active router: who is now stays it,
+// as long as it can; nobody knows who is without live state.
 func (m *Model) active(r *router, s *state) member {
 	if s.up(r.gate) {
+		for _, x := range r.members {
+			if s.up(x.gate) && slices.Contains(r.active, x.host) {
+				return x
+			}
+		}
 		for _, x := range r.members {
 			if s.up(x.gate) {
 				return x

@@ -106,6 +106,10 @@ func converse(a *api) {
 	a.ok("GET", pools+"/"+plain, "")
 	a.ok("GET", pools+"/"+tunnelled+"/health", "")
 	a.ok("GET", pools+"/"+plain+"/health", "")
+	if err := a.sim.SetHealth("tunnelled", "t", cfsim.Finding{Code: 503, DataCenters: []string{"Osaka, JP"}}); err != nil {
+		a.Fatal(err)
+	}
+	a.ok("GET", pools+"/"+tunnelled+"/health", "")
 	a.okEnvelope("PATCH", pools, `{"notification_email":""}`)
 	a.list(pools)
 	a.list(pools + "?monitor=" + full)

@@ -183,6 +183,9 @@ func keysOf(m map[string]any) (keys []string) {
 func sorted(l []any) []any {
 	by := func(v any) string {
 		o, _ := v.(map[string]any)
+		if len(o) == 1 { // The health of an origin, by its address.
+			return keysOf(o)[0]
+		}
 		return fmt.Sprint(o["name"], o["network"], o["description"])
 	}
 	return slices.SortedFunc(slices.Values(l), func(a, b any) int { return strings.Compare(by(a), by(b)) })

@@ -14,6 +14,8 @@ type pool struct {
 	entry
 	name string
 	lbs  map[string]*loadBalancer // that refer to it, from any of their maps and rules
+	// findings are by the name of an origin.
+	findings map[string]Finding
 }
 
 func (s *Server) servePools() {
@@ -313,23 +315,6 @@ func (s *Server) deletePool(c *call, p *pool) (reply, error) {
 	delete(s.poolNames, p.name)
 	s.pools.drop(p.id)
 	return body(object{"id": p.id})
-}
-
-// poolHealth reports every enabled origin as healthy, from one data centre; nothing without a monitor.
-func (s *Server) poolHealth(c *call, p *pool) (reply, error) {
-	pops := object{}
-	if p.body["monitor"] != nil || p.body["monitor_group"] != nil {
-		origins := []any{}
-		for _, item := range items(p.body, "origins") {
-			if o := item.(object); flag(o, "enabled") {
-				origins = append(origins, object{text(o, "address"): object{
-					"healthy": true, "rtt": "12.1ms", "failure_reason": "No failures", "response_code": 200,
-				}})
-			}
-		}
-		pops["Amsterdam, NL"] = object{"healthy": true, "origins": origins}
-	}
-	return body(object{"pool_id": p.id, "pop_health": pops})
 }
 
 func (s *Server) poolReferences(c *call, p *pool) (reply, error) {

@@ -22,9 +22,10 @@ type tunnel struct {
 
 // connector is one cloudflared that is pretended to be connected.
 type connector struct {
-	id    string
-	since string
-	conns []any
+	id      string
+	address string // it comes from
+	since   string
+	conns   []any
 }
 
 func (s *Server) serveTunnels() {
@@ -218,7 +219,7 @@ func (t *tunnel) connect(s *Server, n int, now string) {
 		t.connectors = t.connectors[:len(t.connectors)-1]
 	}
 	for len(t.connectors) < n {
-		t.connectors = append(t.connectors, s.newConnector(t, now))
+		t.connectors = append(t.connectors, s.newConnector(t, "192.0.2.1", now))
 	}
 	t.refreshStatus(was, now)
 }
@@ -235,13 +236,13 @@ func (t *tunnel) refreshStatus(was int, now string) {
 }
 
 // newConnector has four connections to two data centres, as cloudflared keeps them.
-func (s *Server) newConnector(t *tunnel, now string) *connector {
-	n := &connector{id: s.newUUID("connector", t.id), since: now}
+func (s *Server) newConnector(t *tunnel, address, now string) *connector {
+	n := &connector{id: s.newUUID("connector", t.id), address: address, since: now}
 	for i, colo := range []string{"nrt01", "nrt05", "kix01", "kix03"} {
 		id := derivedUUID(s.opt.Seed, "connection", n.id, fmt.Sprint(i))
 		n.conns = append(n.conns, object{
 			"id": id, "uuid": id, "client_id": n.id, "client_version": "2026.8.0", "colo_name": colo,
-			"is_pending_reconnect": false, "opened_at": now, "origin_ip": "192.0.2.1",
+			"is_pending_reconnect": false, "opened_at": now, "origin_ip": address,
 		})
 	}
 	return n

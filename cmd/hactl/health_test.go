@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/hactl/hactl/reconcile"
+)
+
+func TestHealthInALine(t *testing.T) {
+	now := time.Unix(1700000000, 0)
+	read := now.Add(-12 * time.Second)
+	many := &reconcile.Health{Read: read, Pools: map[string]reconcile.PoolHealth{}}
+	for i := range 9 {
+		many.Pools[fmt.Sprint("p", i)] = reconcile.PoolHealth{}
+	}
+	for _, c := range []struct {
+		health *reconcile.Health
+		want   string
+	}{
+		{nil, ""},
+		{&reconcile.Health{Err: "no token\nsecond line"}, "not known: no token"},
+		{&reconcile.Health{Read: read}, "nothing that Cloudflare watches (pools: 0, tunnels: 0, read 12s ago)"},
+		{&reconcile.Health{Read: read, Tunnels: map[string]reconcile.TunnelHealth{"home": {Status: "healthy"}}, Err: "pools: no"}, "all healthy (pools: 0, tunnels: 1, read 12s ago); not read: pools: no"},
+		{&reconcile.Health{
+			Read: read, Tunnels: map[string]reconcile.TunnelHealth{"home": {Status: "degraded"}},
+			Pools: map[string]reconcile.PoolHealth{"main": {Origins: map[string]reconcile.OriginHealth{"b": {Reason: "HTTP timeout"}, "a": {}, "c": {Healthy: true}}}},
+		}, "UNHEALTHY: pool/main, origin/main/a, origin/main/b (HTTP timeout), tunnel/home (degraded) (pools: 1, tunnels: 1, read 12s ago)"},
+		{many, "UNHEALTHY: pool/p0, pool/p1, pool/p2, pool/p3, pool/p4, pool/p5 and 3 more (pools: 9, tunnels: 0, read 12s ago)"},
+	} {
+		if got := healthText(c.health, now); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
+}
