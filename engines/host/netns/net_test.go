@@ -212,6 +212,12 @@ virtualRouters: {
 	if _, err := s.Probe(netip.MustParseAddr("203.0.113.1"), time.Second); err == nil {
 		t.Error("an address of no LAN can be probed")
 	}
+	if lan := l.LAN(netip.MustParseAddr("10.0.0.50")); !s.reaches(netns.Client(lan.Name), "10.0.0.1:81") || s.reaches(netns.Client(lan.Name), "192.0.2.9:81") {
+		t.Error("the client does not reach a, or is on another LAN too")
+	}
+	if s.Namespace(netns.Client("lan1")) != s.name+".lan1" || s.Namespace("a") != s.name+"-a" || s.Namespace("nobody") != "" {
+		t.Errorf("namespaces %q, %q, %q", s.Namespace(netns.Client("lan1")), s.Namespace("a"), s.Namespace("nobody"))
+	}
 	if _, err := s.Listen("nobody", "tcp", ":0"); err == nil {
 		t.Error("a host that does not exist listens")
 	}
@@ -466,8 +472,9 @@ func TestCloseLeavesNothing(t *testing.T) {
 
 func TestABuildThatFailsLeavesNothing(t *testing.T) {
 	needRoot(t)
+	spec := specOf(t, pair)
 	plan := func() *netns.Layout {
-		l, err := netns.Plan(specOf(t, pair))
+		l, err := netns.Plan(spec)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -77,7 +77,7 @@ func startProbe(client *space, a netip.Addr, id uint16, every time.Duration) (*P
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("probe of %s: %w", a, err)
+		return nil, err
 	}
 	p.stop = sync.OnceFunc(func() {
 		close(p.quit)
