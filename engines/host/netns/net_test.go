@@ -257,6 +257,9 @@ func TestAPulledCableIsAnOutage(t *testing.T) {
 	if list := other.Outages(time.Time{}); len(list) > 0 {
 		t.Errorf("the other host: %v", list)
 	}
+	if lost := p.Lost(); lost < 40 || lost > sent-answers {
+		t.Errorf("%d lost of %d, of which %d were answered", lost, sent, answers)
+	}
 	if p.Sent() != sent || p.Answers() != answers || answers >= sent {
 		t.Errorf("%d of %d, then %d of %d", answers, sent, p.Answers(), p.Sent())
 	}

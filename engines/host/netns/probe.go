@@ -174,6 +174,14 @@ func (p *Probe) Answers() int {
 	return p.tally.answers
 }
 
+// Lost is how many requests after the first answer were not answered, those among
+// them whose answer may be on its way.
+func (p *Probe) Lost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.tally.sent-p.tally.vain-p.tally.answers, 0)
+}
+
 // Outages are those that ended after a time, and one that lasts, the oldest
 // first; of the last 4096. It begins with the first answer: before, there is
 // nothing to lose. One that lasts is known 100 ms after its second request.
