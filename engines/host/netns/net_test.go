@@ -385,9 +385,9 @@ virtualRouters: {
 	s.router("b", "eth1", "fe80::50/64", 3, 255)
 	since := time.Now()
 	want := map[netns.Advert]bool{
-		{LAN: "lan1", Host: "a", VRID: 7, Version: 2, Priority: 200, Source: netip.MustParseAddr("10.0.0.1")}: true,
-		{LAN: "lan1", Host: "b", VRID: 7, Version: 3, Priority: 0, Source: netip.MustParseAddr("10.0.0.2")}:   true,
-		{LAN: "lan2", Host: "b", VRID: 7, Version: 3, IPv6: true, Priority: 255, Source: netip.Addr{}}:        true,
+		{LAN: "lan1", Host: "a", Interface: "eth0", VRID: 7, Version: 2, Priority: 200, Source: netip.MustParseAddr("10.0.0.1")}: true,
+		{LAN: "lan1", Host: "b", Interface: "eth0", VRID: 7, Version: 3, Priority: 0, Source: netip.MustParseAddr("10.0.0.2")}:   true,
+		{LAN: "lan2", Host: "b", Interface: "eth1", VRID: 7, Version: 3, IPv6: true, Priority: 255, Source: netip.Addr{}}:        true,
 	}
 	seen := map[netns.Advert]int{}
 	eventually(t, "ten of each", func() bool {
@@ -417,7 +417,7 @@ virtualRouters: {
 		t.Errorf("seen: %v", seen)
 	}
 	// None is there twice, though it goes through several ports.
-	if n, span := seen[netns.Advert{LAN: "lan2", Host: "b", VRID: 7, Version: 3, IPv6: true, Priority: 255}], time.Since(since); n > int(span/(20*time.Millisecond))+2 {
+	if n, span := seen[netns.Advert{LAN: "lan2", Host: "b", Interface: "eth1", VRID: 7, Version: 3, IPv6: true, Priority: 255}], time.Since(since); n > int(span/(20*time.Millisecond))+2 {
 		t.Errorf("%d advertisements in %v, one each 20 ms", n, span)
 	}
 }
