@@ -52,7 +52,6 @@ func (s *site) fleet(v *services, args ...string) []*onHost {
 	var hosts []*onHost
 	for i := 1; i <= 3; i++ {
 		name, address := fmt.Sprintf("lb0%d", i), fmt.Sprintf("192.168.0.4%d", i)
-		s.plug(name, address+"/24")
 		h := s.newAgent(name, "", v.env()...)
 		cert, key := v.ca.files(s.t, address)
 		h.args = append([]string{"--agent-ca-file", v.ca.file, "--listen", address + ":9443", "--tls-cert", cert, "--tls-key", key, "--agent-token-file", token, "--poll", "1s", "--resync", "2s"}, args...)

@@ -76,7 +76,6 @@ func TestAHostStartsWithNothingToReach(t *testing.T) {
 func TestAddressesComeBeforeEverythingElse(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.plug("lb01", "192.168.0.41/24")
 	a := s.newAgent("lb01", runSpec, "HACTL_HOST=")
 	a.start()
 	s.eventually("lb01 has the address", a.is("active"))

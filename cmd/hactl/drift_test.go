@@ -99,7 +99,7 @@ func TestDriftIsFoundAtTheEdgeAndOnTheHost(t *testing.T) {
 
 	// The neighbour is keepalived, with the least priority: it has the address
 	// when nobody else is there, and gives it back.
-	s.neighbour("ka", "192.168.0.44/24")
+	s.neighbour("ka")
 	lb02.stop()
 	hosts[2].stop()
 	s.eventually("keepalived has the address", func() bool { return s.has("ka", vip) })
@@ -111,10 +111,9 @@ func TestDriftIsFoundAtTheEdgeAndOnTheHost(t *testing.T) {
 }
 
 // neighbour is a host with keepalived in the Virtual Router of threeHosts.
-func (s *site) neighbour(name, address string) {
+func (s *site) neighbour(name string) {
 	s.t.Helper()
 	program := needs(s.t, "keepalived", "keepalived")
-	s.plug(name, address)
 	file := filepath.Join(s.dir, name+".conf")
 	conf := "global_defs {\n vrrp_version 3\n}\nvrrp_instance web {\n state BACKUP\n interface eth0\n virtual_router_id 50\n priority 50\n advert_int 0.1\n" +
 		" virtual_ipaddress {\n  192.168.0.40/24\n }\n}\n"

@@ -52,8 +52,6 @@ func measureIdle(t *testing.T, binary string, length time.Duration) {
 	s := newSite(t)
 	s.shipped(binary)
 	v := s.serveAll()
-	s.plug("lb01", "192.168.0.41/24")
-	s.plug("lb02", "192.168.0.42/24")
 	sha := v.push(groups(10, "1s"), "")
 	first, second := s.newAgent("lb01", "", v.env()...), s.newAgent("lb02", "", v.env()...)
 	for _, a := range []*onHost{first, second} {
@@ -87,8 +85,6 @@ func measureEvaluation(t *testing.T, binary string, length time.Duration) {
 	s := newSite(t)
 	s.shipped(binary)
 	v := s.serveAll()
-	s.plug("lb01", "192.168.0.41/24")
-	s.plug("lb02", "192.168.0.42/24")
 	spec := groups(1, "10ms") + "leader: host: \"lb01\"\n" // who plans and applies beside it
 	var large strings.Builder
 	for i := range 2000 {

@@ -30,7 +30,6 @@ func TestOnlyTheEngineHasCapabilities(t *testing.T) {
 	if _, err := exec.LookPath("setpriv"); err != nil {
 		t.Skip("this needs setpriv(1)")
 	}
-	s.plug("lb01", "192.168.0.41/24")
 	const nobody = 65534
 	// The test's directory is its own, and so is the program's.
 	home, err := os.MkdirTemp("", "hactl")

@@ -58,8 +58,6 @@ virtualRouters: web: {
 // pair has two hosts with one specification and its Virtual Router on the first.
 func (s *site) pair(spec string, env ...string) (first, second *onHost) {
 	s.t.Helper()
-	s.plug("lb01", "192.168.0.41/24")
-	s.plug("lb02", "192.168.0.42/24")
 	first, second = s.newAgent("lb01", spec, env...), s.newAgent("lb02", spec, env...)
 	first.start()
 	s.eventually("lb01 is Active", first.is("active"))
@@ -220,7 +218,6 @@ hooks: note: {user: "root", command: ["/bin/sh", "-c", "` + strings.ReplaceAll(s
 func TestDiffShowsThisHost(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.plug("lb01", "192.168.0.41/24")
 	const secretText = "hunter22"
 	spec := strings.Replace(runSpec, `interval: "100ms"`, `version: 2, interval: "1s", password: env: "VRRP_PASSWORD", activationDelay: "1s"`, 1)
 	a := s.newAgent("lb01", spec, "VRRP_PASSWORD="+secretText)
@@ -308,7 +305,6 @@ func TestDiffShowsThisHost(t *testing.T) {
 func TestTheEngineInheritsNoToken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.plug("lb01", "192.168.0.41/24")
 	a := s.newAgent("lb01", runSpec, "CLOUDFLARE_API_TOKEN=hunter22", "HACTL_GIT_TOKEN=hunter23")
 	a.start()
 	s.eventually("lb01 is Active", a.is("active"))
@@ -368,8 +364,6 @@ func TestPublishedPairBesideKeepalived(t *testing.T) {
 				}
 				t.Skip("this needs keepalived(8)")
 			}
-			s.plug("lb01", "192.168.0.41/24")
-			s.plug("lb02", "192.168.0.42/24")
 			// The proxy of the example, as far as its check goes.
 			health := exec.Command("ip", "netns", "exec", s.ns(c.ours), s.program())
 			health.Env = append(os.Environ(), envHealth+"=127.0.0.1:2019", gorace)

@@ -18,14 +18,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/hactl/hactl/engines/cloudflare/cfsim"
 )
@@ -64,7 +61,6 @@ func (s *site) serveAll() *services {
 	s.t.Helper()
 	v := &services{s: s, dir: filepath.Join(s.dir, "services"), address: servicesAddress, down: map[string]bool{}}
 	v.sim = cfsim.New(cfsim.Options{Zones: []string{"example.com"}})
-	s.plug("svc", servicesAddress+"/24")
 	if err := os.MkdirAll(v.dir, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
@@ -74,7 +70,10 @@ func (s *site) serveAll() *services {
 	v.git("-C", v.path("edge.git"), "config", "uploadpack.allowFilter", "true")
 	v.git("init", "--quiet", "--initial-branch=main", v.path("work"))
 	v.git("-C", v.path("work"), "remote", "add", "origin", v.path("edge.git"))
-	l := s.listen("svc", servicesAddress+":443")
+	l, err := s.Listen("svc", "tcp", servicesAddress+":443")
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	v.http = &http.Server{Handler: v, TLSConfig: v.ca.issue(s.t, servicesAddress), ErrorLog: nil, ReadHeaderTimeout: time.Minute}
 	go func() { _ = v.http.ServeTLS(l, "", "") }()
 	s.t.Cleanup(func() { _ = v.http.Close() })
@@ -82,34 +81,6 @@ func (s *site) serveAll() *services {
 }
 
 func (v *services) path(name string) string { return filepath.Join(v.dir, name) }
-
-// listen listens in a namespace: a socket belongs to the one it was made in.
-func (s *site) listen(name, address string) net.Listener {
-	s.t.Helper()
-	type result struct {
-		l   net.Listener
-		err error
-	}
-	made := make(chan result)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with its namespace
-		ns, err := os.Open("/var/run/netns/" + s.ns(name))
-		if err == nil {
-			defer ns.Close()
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-		}
-		var l net.Listener
-		if err == nil {
-			l, err = net.Listen("tcp", address)
-		}
-		made <- result{l, err}
-	}()
-	r := <-made
-	if r.err != nil {
-		s.t.Fatal(r.err)
-	}
-	return r.l
-}
 
 // ServeHTTP is Git below /git, the forge's API below /api/v1, and Cloudflare.
 func (v *services) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -274,10 +245,12 @@ func (v *services) sshd() {
 	sshd := needs(v.s.t, "sshd", "openssh-server")
 	public, hostKey := v.key("id"), v.key("hostkey")
 	_ = os.MkdirAll("/run/sshd", 0o755) // sshd's own, which its service makes
+	// SHLVL keeps bash from start-up files, which it reads when sshd starts it: they
+	// are this machine's own, may take long, and are not to be killed half way.
 	files := map[string]string{
 		"authorized":  "restrict,command=\"git-shell -c \\\"$SSH_ORIGINAL_COMMAND\\\"\" " + public + "\n",
 		"known_hosts": servicesAddress + " " + hostKey + "\n",
-		"sshd.conf": fmt.Sprintf("ListenAddress %s:22\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nPidFile none\n",
+		"sshd.conf": fmt.Sprintf("ListenAddress %s:22\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nPidFile none\nSetEnv SHLVL=2\n",
 			servicesAddress, v.path("hostkey"), v.path("authorized")),
 	}
 	for name, content := range files {

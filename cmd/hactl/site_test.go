@@ -3,21 +3,24 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hactl/hactl/engines/host/netns"
+	"github.com/hactl/hactl/schema"
 )
 
 // A site is hosts and a client on one LAN, each in a network namespace, on
 // which this binary runs as hactl.
 type site struct {
+	*netns.Net
 	t      *testing.T
 	prefix string
 	dir    string
@@ -26,16 +29,18 @@ type site struct {
 
 var sites atomic.Uint32
 
+// siteHosts are on the LAN of every site, whether a test has a use for them or not.
+var siteHosts = map[string]string{
+	"lb01": "192.168.0.41", "lb02": "192.168.0.42", "lb03": "192.168.0.43", "ka": "192.168.0.44", "svc": servicesAddress,
+}
+
 func newSite(t *testing.T) *site {
 	t.Helper()
 	why := ""
 	if os.Geteuid() != 0 {
 		why = "network namespaces need root"
-	}
-	for _, program := range []string{"ip", "ping"} {
-		if _, err := exec.LookPath(program); err != nil {
-			why = "this needs " + program + "(8)"
-		}
+	} else if _, err := exec.LookPath("ip"); err != nil {
+		why = "this needs ip(8)"
 	}
 	if why != "" && os.Getenv("HACTL_NETNS") == "required" {
 		t.Fatal(why)
@@ -43,33 +48,32 @@ func newSite(t *testing.T) *site {
 		t.Skip(why)
 	}
 	s := &site{t: t, prefix: fmt.Sprintf("hs%x%x", os.Getpid(), sites.Add(1)), dir: t.TempDir()}
-	s.namespace("sw")
-	s.run("ip", "-n", s.ns("sw"), "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
-	s.run("ip", "-n", s.ns("sw"), "link", "set", "br0", "up")
-	s.client = s.plug("c", "192.168.0.100/24")
+	spec := &schema.Spec{Hosts: map[string]schema.Host{}}
+	lan := schema.VirtualRouter{Interface: "eth0", Addresses: []string{vip + "/24"}, Members: map[string]schema.RouterMember{}}
+	for name, address := range siteHosts {
+		spec.Hosts[name], lan.Members[name] = schema.Host{Address: address}, schema.RouterMember{}
+	}
+	spec.VirtualRouters = map[string]schema.VirtualRouter{"web": lan}
+	layout, err := netns.Plan(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Net, err = netns.Build(t.Context(), layout, netns.Options{Name: s.prefix}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.client = s.Namespace(netns.Client(layout.LANs[0].Name))
 	return s
 }
 
-func (s *site) ns(name string) string { return s.prefix + name }
+func (s *site) ns(name string) string { return s.Namespace(name) }
 
-func (s *site) namespace(name string) {
-	ns := s.ns(name)
-	s.run("ip", "netns", "add", ns)
-	s.t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
-	s.run("ip", "-n", ns, "link", "set", "lo", "up")
-}
-
-// plug makes a namespace with eth0 on the LAN.
-func (s *site) plug(name, address string) (ns string) {
-	s.t.Helper()
-	s.namespace(name)
-	ns = s.ns(name)
-	s.run("ip", "-n", s.ns("sw"), "link", "add", "p"+name, "type", "veth", "peer", "name", "eth0", "netns", ns)
-	s.run("ip", "-n", s.ns("sw"), "link", "set", "p"+name, "master", "br0", "up")
-	s.run("ip", "-n", ns, "addr", "add", address, "dev", "eth0")
-	s.run("ip", "-n", ns, "link", "set", "eth0", "up")
-	return ns
-}
+// has reports whether a host has an address on any interface.
+func (s *site) has(host, address string) bool { return s.Holds(host, netip.MustParseAddr(address)) }
 
 func (s *site) run(args ...string) string {
 	s.t.Helper()
@@ -80,12 +84,6 @@ func (s *site) run(args ...string) string {
 		s.t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
-}
-
-// has reports whether a host has an address on eth0.
-func (s *site) has(host, address string) bool {
-	out, err := exec.Command("ip", "-n", s.ns(host), "-o", "addr", "show", "to", address).Output()
-	return err == nil && len(out) > 0
 }
 
 func (s *site) eventually(what string, holds func() bool) {
@@ -112,41 +110,28 @@ func (s *site) during(d time.Duration, what string, holds func() bool) {
 }
 
 // probes is a client that asks an address every 5 ms.
-type probes struct {
-	s   *site
-	cmd *exec.Cmd
-	out strings.Builder
-}
+type probes struct{ *netns.Probe }
 
 func (s *site) probe(address string) *probes {
 	s.t.Helper()
-	// The first answer, and so the client's neighbour entry, comes before it counts.
-	s.eventually(address+" answers", func() bool {
-		return exec.Command("ip", "netns", "exec", s.client, "ping", "-q", "-c1", "-W1", address).Run() == nil
-	})
-	p := &probes{s: s, cmd: exec.Command("ip", "netns", "exec", s.client, "ping", "-q", "-i", "0.005", address)}
-	p.cmd.Stdout = &p.out
-	if err := p.cmd.Start(); err != nil {
+	p, err := s.Probe(netip.MustParseAddr(address), 5*time.Millisecond)
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
-	return p
+	// The first answer, and so the client's neighbour entry, comes before it counts.
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	if err := p.Wait(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+	return &probes{p}
 }
 
-var pingSummary = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
-
-// lost ends the probing and says how many had no answer. One may be on its way.
+// lost ends the probing and says how many had no answer since the first. One may
+// be on its way.
 func (p *probes) lost() int {
-	p.s.t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGINT)
-	_ = p.cmd.Wait()
-	m := pingSummary.FindStringSubmatch(p.out.String())
-	if m == nil {
-		p.s.t.Fatalf("ping says %q", p.out.String())
-	}
-	sent, _ := strconv.Atoi(m[1])
-	back, _ := strconv.Atoi(m[2])
-	return max(sent-back-1, 0)
+	p.Stop()
+	return max(p.Lost()-1, 0)
 }
 
 // onHost is a hactl run on a host.

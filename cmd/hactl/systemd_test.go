@@ -54,7 +54,7 @@ exec env -i container=lxc PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 `
 
 // boot starts systemd on a host, or skips the test where that cannot be.
-func (s *site) boot(name, address string) *booted {
+func (s *site) boot(name string) *booted {
 	t := s.t
 	t.Helper()
 	for _, program := range []string{"unshare", "nsenter", "systemctl", "/lib/systemd/systemd"} {
@@ -62,7 +62,6 @@ func (s *site) boot(name, address string) *booted {
 			t.Skip("this needs " + program)
 		}
 	}
-	s.plug(name, address)
 	m := &booted{s: s, host: name, dir: filepath.Join(s.dir, name+".machine")}
 	if err := os.Mkdir(m.dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -273,8 +272,7 @@ virtualRouters: mac: {
 func TestInstalledUnits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	m := s.boot("lb01", "192.168.0.41/24")
-	s.plug("lb02", "192.168.0.42/24")
+	m := s.boot("lb01")
 	peer := s.newAgent("lb02", systemdSpec+"checks: caps: {type: \"tcp\", address: \"127.0.0.1:1\", weight: -1}\n")
 	check := "checks: caps: {type: \"exec\", user: \"hactl\", interval: \"1s\", command: [\"/bin/cp\", \"-f\", \"/proc/self/status\", \"/var/lib/hactl/seen\"]}\n"
 	m.write("hactl/edge.cue", systemdSpec+check)

@@ -20,14 +20,15 @@ import (
 // Advert is a VRRP advertisement as it came from a host to the switch, whether
 // another host heard it or not.
 type Advert struct {
-	Time     time.Time // when the switch had it, by the kernel
-	LAN      string
-	Host     string
-	VRID     uint8
-	Version  uint8
-	IPv6     bool
-	Priority uint8
-	Source   netip.Addr
+	Time      time.Time // when the switch had it, by the kernel
+	LAN       string
+	Host      string
+	Interface string // of the host, with a virtual MAC too
+	VRID      uint8
+	Version   uint8
+	IPv6      bool
+	Priority  uint8
+	Source    netip.Addr
 }
 
 // maxAdverts bounds what is remembered.
@@ -146,7 +147,7 @@ func (h *hearing) add(index int, a Advert) {
 	if !ok {
 		return // a bridge itself, which has everything again
 	}
-	a.LAN, a.Host = p.lan, p.host
+	a.LAN, a.Host, a.Interface = p.lan, p.host, p.iface
 	if len(h.ring) < maxAdverts {
 		h.ring = append(h.ring, a)
 		return

@@ -70,6 +70,7 @@ tokyo02 outside 198.18.1.3 and 192.0.2.12
 		"tunnel-replicas": "lb01 outside 198.18.1.1 and 192.0.2.11\nlb02 outside 198.18.1.2 and 192.0.2.12\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b, err := os.ReadFile(filepath.Join("..", "..", "..", "examples", name, "edge.cue"))
 			if err != nil {
 				t.Fatal(err)
@@ -201,7 +202,10 @@ b outside 198.18.1.2
 a outside 10.254.1.1 and 198.18.0.1
 `},
 	} {
-		t.Run(c.name, func(t *testing.T) { plans(t, c.source, c.want) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			plans(t, c.source, c.want)
+		})
 	}
 }
 

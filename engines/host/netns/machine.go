@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine finds a host, or Outside.
+// machine finds a host, Outside, or a Client.
 func (n *Net) machine(host string) (*machine, error) {
 	m := n.machines[host]
 	if m == nil {
@@ -45,7 +45,7 @@ func (n *Net) with(host string, f func(*machine) error) error {
 	return nil
 }
 
-// Start starts a process on a host, or Outside. It is cmd.Start but for the
+// Start starts a process on a host. It is cmd.Start but for the
 // namespace; Power and Close kill it. With Pdeathsig it dies when the host loses
 // its power, or this process ends.
 func (n *Net) Start(host string, cmd *exec.Cmd) error {
@@ -60,7 +60,7 @@ func (n *Net) Run(host string, cmd *exec.Cmd) error {
 	return cmd.Wait()
 }
 
-// Listen is net.Listen on a host, or Outside, at an address without a name to
+// Listen is net.Listen on a host, at an address without a name to
 // look up. Power and Close close it.
 func (n *Net) Listen(host, network, address string) (l net.Listener, err error) {
 	err = n.with(host, func(m *machine) error {
@@ -76,7 +76,7 @@ func (n *Net) Listen(host, network, address string) (l net.Listener, err error) 
 	return l, err
 }
 
-// Dial is net.Dial from a host, or Outside, to an address without a name to look
+// Dial is net.Dial from a host, to an address without a name to look
 // up. What it returns is the caller's to close.
 func (n *Net) Dial(ctx context.Context, host, network, address string) (c net.Conn, err error) {
 	var file *os.File

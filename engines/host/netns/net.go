@@ -19,6 +19,9 @@ import (
 // is no name that a host can have.
 const Outside = ".outside"
 
+// Client stands for the client of a LAN where a host is asked for.
+func Client(lan string) string { return "." + lan }
+
 // ErrPrivilege is why Build fails without root. It is fs.ErrPermission too.
 var ErrPrivilege = fmt.Errorf("network namespaces need root: %w", fs.ErrPermission)
 
@@ -39,7 +42,8 @@ type Options struct {
 	Log  *slog.Logger // left out, nothing is logged
 }
 
-// Net is what Build has built. Its methods may be called at the same time.
+// Net is what Build has built. Its methods may be called at the same time. Where
+// they ask for a host, Outside and Client will do.
 type Net struct {
 	layout *Layout
 	name   string
@@ -47,8 +51,8 @@ type Net struct {
 
 	sw       *space
 	bridges  map[string]int      // index by name
-	machines map[string]*machine // hosts by name, and Outside
-	clients  map[string]*space   // by LAN
+	order    []string            // of machines: Outside, the clients, the hosts
+	machines map[string]*machine // by name
 	heard    *hearing
 	numbers  int // of ports
 
@@ -58,10 +62,10 @@ type Net struct {
 	probes []*Probe // all that have been started
 }
 
-// machine is a host, or what is outside.
+// machine is a host, a client, or what is outside.
 type machine struct {
-	name     string
-	fullName string // of the namespace
+	fullName string   // of the namespace
+	settings []string // once the interfaces exist
 
 	mu     sync.Mutex
 	ports  []*port
@@ -78,13 +82,20 @@ var settings = []string{
 	"ipv6/conf/all/accept_dad", "0", "ipv6/conf/default/accept_dad", "0",
 }
 
+// impatient are a client's. While nobody has an address, the kernel keeps requests
+// to it, and sends them when somebody does: they would count as answered. It
+// always keeps the last one.
+var impatient = []string{
+	"ipv4/neigh/" + ClientInterface + "/unres_qlen_bytes", "0", "ipv6/neigh/" + ClientInterface + "/unres_qlen_bytes", "0",
+}
+
 // Build builds a layout. What it has built when it fails is gone. It fails with
 // ErrPrivilege without root.
 func Build(ctx context.Context, layout *Layout, o Options) (*Net, error) {
 	if os.Geteuid() != 0 {
 		return nil, ErrPrivilege
 	}
-	n := &Net{layout: layout, name: o.Name, log: o.Log, bridges: map[string]int{}, machines: map[string]*machine{}, clients: map[string]*space{}, heard: newHearing()}
+	n := &Net{layout: layout, name: o.Name, log: o.Log, bridges: map[string]int{}, machines: map[string]*machine{}, heard: newHearing()}
 	if n.name == "" {
 		n.name = fmt.Sprintf("%s%x", DefaultPrefix, os.Getpid())
 	}
@@ -117,11 +128,8 @@ func (n *Net) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := n.addClients(ctx); err != nil {
-		return err
-	}
 	n.plan()
-	for _, name := range n.hosts() {
+	for _, name := range n.order {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
@@ -133,44 +141,9 @@ func (n *Net) build(ctx context.Context) (err error) {
 	return nil
 }
 
-// hosts are the names of the machines, Outside first.
-func (n *Net) hosts() []string { return append([]string{Outside}, n.layout.Hosts...) }
-
 func (n *Net) newPort(host, iface, lan string, addresses []netip.Prefix) *port {
 	n.numbers++
 	return &port{number: n.numbers, host: host, iface: iface, lan: lan, addresses: addresses}
-}
-
-// addClients adds those of the LANs that have Virtual Routers.
-func (n *Net) addClients(ctx context.Context) error {
-	for _, lan := range n.layout.LANs {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		if len(lan.Routers) == 0 {
-			continue
-		}
-		s, err := newSpace(n.name+"."+lan.Name, settings...)
-		if err != nil {
-			return err
-		}
-		n.clients[lan.Name] = s
-		p := n.newPort("the client of "+lan.Name, ClientInterface, lan.Name, lan.Client)
-		p.routes = lan.without(lan.Client)
-		if err := n.connect(s, p); err != nil {
-			return err
-		}
-		// While nobody has an address, the kernel keeps requests to it, and
-		// sends them when somebody does: they would count as answered. It
-		// always keeps the last one.
-		err = s.do(func() error {
-			return s.set("ipv4/neigh/"+ClientInterface+"/unres_qlen_bytes", "0", "ipv6/neigh/"+ClientInterface+"/unres_qlen_bytes", "0")
-		})
-		if err != nil {
-			return fmt.Errorf("client of %s: %w", lan.Name, err)
-		}
-	}
-	return nil
 }
 
 // without are the LAN's prefixes in which there is no address.
@@ -183,13 +156,26 @@ func (l *LAN) without(addresses []netip.Prefix) []netip.Prefix {
 // plan lists the machines and their ports. Those of Virtual Routers come first:
 // Power cuts them first.
 func (n *Net) plan() {
-	taken := map[string]bool{}
-	for _, host := range n.hosts() {
-		m := &machine{name: host, fullName: n.name + Outside}
-		if host != Outside {
-			m.fullName = n.name + "-" + safeName(host, taken)
+	add := func(name, fullName string) {
+		n.order = append(n.order, name)
+		n.machines[name] = &machine{fullName: n.name + fullName}
+	}
+	add(Outside, Outside)
+	for i := range n.layout.LANs {
+		lan := &n.layout.LANs[i]
+		if len(lan.Routers) == 0 {
+			continue
 		}
-		n.machines[host] = m
+		name := Client(lan.Name)
+		add(name, name)
+		p := n.newPort(name, ClientInterface, lan.Name, lan.Client)
+		p.routes = lan.without(lan.Client)
+		n.machines[name].ports = []*port{p}
+		n.machines[name].settings = impatient
+	}
+	taken := map[string]bool{}
+	for _, host := range n.layout.Hosts {
+		add(host, "-"+safeName(host, taken))
 	}
 	for i := range n.layout.LANs {
 		lan := &n.layout.LANs[i]
@@ -199,7 +185,7 @@ func (n *Net) plan() {
 			n.machines[at.Host].ports = append(n.machines[at.Host].ports, p)
 		}
 	}
-	for _, host := range n.hosts() {
+	for _, host := range append([]string{Outside}, n.layout.Hosts...) {
 		iface, own := OutsideInterface, n.layout.outside(host)
 		if host == Outside {
 			iface = ClientInterface
@@ -259,7 +245,7 @@ func (m *machine) start(n *Net) error {
 			return err
 		}
 	}
-	return nil
+	return s.do(func() error { return s.set(m.settings...) })
 }
 
 // end is the reverse, in the order in which a power failure is noticed.
@@ -305,9 +291,6 @@ func (n *Net) Close() error {
 			_ = l.Close()
 		}
 	}
-	for _, s := range n.clients {
-		spaces = append(spaces, s)
-	}
 	if n.sw != nil {
 		n.heard.close()
 		spaces = append(spaces, n.sw)
@@ -334,17 +317,14 @@ func (n *Net) Layout() *Layout { return n.layout }
 // Outside is the address at which services outside listen, for all hosts.
 func (n *Net) Outside() netip.Addr { return n.layout.Services() }
 
-// Namespace is the name of a host's namespace, or Outside's, for `ip netns`; ""
-// for a host that does not exist.
+// Namespace is the name of a host's namespace for `ip netns`, or of Outside or a
+// Client; "" for a host that does not exist.
 func (n *Net) Namespace(host string) string {
 	if m := n.machines[host]; m != nil {
 		return m.fullName
 	}
 	return ""
 }
-
-// Client is the name of the namespace of a LAN's client.
-func (n *Net) Client(lan string) string { return n.name + "." + lan }
 
 // Adverts are the advertisements since a time, the oldest first; of the last
 // 65536.
@@ -354,7 +334,7 @@ func (n *Net) Adverts(since time.Time) []Advert { return n.heard.since(since) }
 // and again. Close stops it, too.
 func (n *Net) Probe(a netip.Addr, every time.Duration) (*Probe, error) {
 	lan := n.layout.LAN(a)
-	if lan == nil || n.clients[lan.Name] == nil {
+	if lan == nil || len(lan.Routers) == 0 {
 		return nil, fmt.Errorf("probe of %s: it is on no LAN", a)
 	}
 	if every < time.Millisecond {
@@ -362,12 +342,14 @@ func (n *Net) Probe(a netip.Addr, every time.Duration) (*Probe, error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed {
-		return nil, fmt.Errorf("probe of %s: %w", a, ErrClosed)
+	var p *Probe
+	err := n.with(Client(lan.Name), func(m *machine) (err error) {
+		p, err = startProbe(m.space, a, uint16(len(n.probes)+1), every)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("probe of %s: %w", a, err)
 	}
-	p, err := startProbe(n.clients[lan.Name], a, uint16(len(n.probes)+1), every)
-	if err == nil {
-		n.probes = append(n.probes, p)
-	}
-	return p, err
+	n.probes = append(n.probes, p)
+	return p, nil
 }

@@ -4,20 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/hactl/hactl/engines/host/netns"
 )
@@ -212,6 +208,12 @@ virtualRouters: {
 	if _, err := s.Probe(netip.MustParseAddr("203.0.113.1"), time.Second); err == nil {
 		t.Error("an address of no LAN can be probed")
 	}
+	if lan := l.LAN(netip.MustParseAddr("10.0.0.50")); !s.reaches(netns.Client(lan.Name), "10.0.0.1:81") || s.reaches(netns.Client(lan.Name), "192.0.2.9:81") {
+		t.Error("the client does not reach a, or is on another LAN too")
+	}
+	if s.Namespace(netns.Client("lan1")) != s.name+".lan1" || s.Namespace("a") != s.name+"-a" || s.Namespace("nobody") != "" {
+		t.Errorf("namespaces %q, %q, %q", s.Namespace(netns.Client("lan1")), s.Namespace("a"), s.Namespace("nobody"))
+	}
 	if _, err := s.Listen("nobody", "tcp", ":0"); err == nil {
 		t.Error("a host that does not exist listens")
 	}
@@ -250,6 +252,9 @@ func TestAPulledCableIsAnOutage(t *testing.T) {
 	}
 	if list := other.Outages(time.Time{}); len(list) > 0 {
 		t.Errorf("the other host: %v", list)
+	}
+	if lost := p.Lost(); lost < 40 || lost > sent-answers {
+		t.Errorf("%d lost of %d, of which %d were answered", lost, sent, answers)
 	}
 	if p.Sent() != sent || p.Answers() != answers || answers >= sent {
 		t.Errorf("%d of %d, then %d of %d", answers, sent, p.Answers(), p.Sent())
@@ -380,9 +385,9 @@ virtualRouters: {
 	s.router("b", "eth1", "fe80::50/64", 3, 255)
 	since := time.Now()
 	want := map[netns.Advert]bool{
-		{LAN: "lan1", Host: "a", VRID: 7, Version: 2, Priority: 200, Source: netip.MustParseAddr("10.0.0.1")}: true,
-		{LAN: "lan1", Host: "b", VRID: 7, Version: 3, Priority: 0, Source: netip.MustParseAddr("10.0.0.2")}:   true,
-		{LAN: "lan2", Host: "b", VRID: 7, Version: 3, IPv6: true, Priority: 255, Source: netip.Addr{}}:        true,
+		{LAN: "lan1", Host: "a", Interface: "eth0", VRID: 7, Version: 2, Priority: 200, Source: netip.MustParseAddr("10.0.0.1")}: true,
+		{LAN: "lan1", Host: "b", Interface: "eth0", VRID: 7, Version: 3, Priority: 0, Source: netip.MustParseAddr("10.0.0.2")}:   true,
+		{LAN: "lan2", Host: "b", Interface: "eth1", VRID: 7, Version: 3, IPv6: true, Priority: 255, Source: netip.Addr{}}:        true,
 	}
 	seen := map[netns.Advert]int{}
 	eventually(t, "ten of each", func() bool {
@@ -412,111 +417,7 @@ virtualRouters: {
 		t.Errorf("seen: %v", seen)
 	}
 	// None is there twice, though it goes through several ports.
-	if n, span := seen[netns.Advert{LAN: "lan2", Host: "b", VRID: 7, Version: 3, IPv6: true, Priority: 255}], time.Since(since); n > int(span/(20*time.Millisecond))+2 {
+	if n, span := seen[netns.Advert{LAN: "lan2", Host: "b", Interface: "eth1", VRID: 7, Version: 3, IPv6: true, Priority: 255}], time.Since(since); n > int(span/(20*time.Millisecond))+2 {
 		t.Errorf("%d advertisements in %v, one each 20 ms", n, span)
-	}
-}
-
-func TestCloseLeavesNothing(t *testing.T) {
-	needRoot(t)
-	links := func() (names []string) {
-		all, err := net.Interfaces()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, i := range all {
-			names = append(names, i.Name)
-		}
-		return names
-	}
-	before, goroutines := links(), runtime.NumGoroutine()
-	s := newSite(t, pair)
-	_, said := s.onHost("a", roleSleep)
-	s.probe("10.0.0.1")
-	l, err := s.Listen(netns.Outside, "tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if during := links(); !slices.Equal(before, during) {
-		t.Errorf("links of the machine: %v, then %v", before, during)
-	}
-	s.must(s.Close())
-	if left := leftovers(t, s.name); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
-	if pid := strings.Fields(said)[1]; alive(pid) {
-		t.Errorf("process %s has survived", pid)
-	}
-	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("a listener: %v", err)
-	}
-	if after := links(); !slices.Equal(before, after) {
-		t.Errorf("links of the machine: %v, then %v", before, after)
-	}
-	eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
-	s.must(s.Close()) // again
-	for what, err := range map[string]error{
-		"power": s.Power("a", true), "start": s.Run("a", nil), "probe": func() error { _, err := s.Probe(netip.MustParseAddr("10.0.0.1"), time.Second); return err }(),
-	} {
-		if !errors.Is(err, netns.ErrClosed) {
-			t.Errorf("%s after the end: %v", what, err)
-		}
-	}
-}
-
-func TestABuildThatFailsLeavesNothing(t *testing.T) {
-	needRoot(t)
-	plan := func() *netns.Layout {
-		l, err := netns.Plan(specOf(t, pair))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
-	bad := plan()
-	bad.LANs[0].Ports[1].Interface = "no/interface"
-	ended, end := context.WithCancelCause(t.Context())
-	end(io.ErrUnexpectedEOF)
-	for want, c := range map[string]struct {
-		ctx    context.Context
-		layout *netns.Layout
-	}{
-		"interface no/interface of b": {t.Context(), bad}, io.ErrUnexpectedEOF.Error(): {ended, plan()},
-	} {
-		name := uniqueName()
-		n, err := netns.Build(c.ctx, c.layout, netns.Options{Name: name})
-		if err == nil || !strings.Contains(err.Error(), want) || n != nil {
-			t.Errorf("%v, want %q", err, want)
-		}
-		if left := leftovers(t, name); len(left) > 0 {
-			t.Errorf("left: %v", left)
-		}
-	}
-	// The name of a network that exists: that one lives on.
-	s := newSite(t, pair)
-	p := s.probe("10.0.0.1")
-	if _, err := netns.Build(t.Context(), plan(), netns.Options{Name: s.name}); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), s.name) {
-		t.Errorf("a second one of the same name: %v", err)
-	}
-	s.probe("10.0.0.2")
-	if list := p.Outages(time.Time{}); len(list) > 0 {
-		t.Errorf("%v", list)
-	}
-}
-
-func TestBuildNeedsRoot(t *testing.T) {
-	needRoot(t)
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // which is nobody's, and ends
-		if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 65534, ^uintptr(0)); e != 0 {
-			done <- e
-			return
-		}
-		_, err := netns.Build(context.Background(), &netns.Layout{}, netns.Options{})
-		done <- err
-	}()
-	if err := <-done; !errors.Is(err, netns.ErrPrivilege) || !errors.Is(err, fs.ErrPermission) {
-		t.Error(err)
 	}
 }

@@ -77,7 +77,7 @@ func startProbe(client *space, a netip.Addr, id uint16, every time.Duration) (*P
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("probe of %s: %w", a, err)
+		return nil, err
 	}
 	p.stop = sync.OnceFunc(func() {
 		close(p.quit)
@@ -172,6 +172,14 @@ func (p *Probe) Answers() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tally.answers
+}
+
+// Lost is how many requests after the first answer were not answered, those among
+// them whose answer may be on its way.
+func (p *Probe) Lost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.tally.sent-p.tally.vain-p.tally.answers, 0)
 }
 
 // Outages are those that ended after a time, and one that lasts, the oldest

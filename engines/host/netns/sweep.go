@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,10 +17,11 @@ import (
 const DefaultPrefix = "hactl-"
 
 // Sweep removes what networks have left whose process was killed: namespaces
-// that are called prefix and the ID of a process in hexadecimal, and the
-// processes in them. What belongs to a process that lives stays. It returns the
+// that are called prefix (left out, DefaultPrefix) and the ID of a process in
+// hexadecimal, and the processes in them. What belongs to a process that lives stays. It returns the
 // names of those that are gone.
 func Sweep(prefix string) (removed []string, err error) {
+	prefix = cmp.Or(prefix, DefaultPrefix)
 	entries, err := os.ReadDir(names)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -31,6 +31,7 @@ func (o Outage) For(now time.Time) time.Duration {
 // pending; those are of the last answerLimit.
 type tally struct {
 	sent, answers int
+	vain          int // sent before the first one that was answered
 	pending       []request
 	settled       int       // requests before pending
 	last          time.Time // when the last answered one before pending was sent
@@ -59,6 +60,9 @@ func (t *tally) answer(number int, at time.Time) {
 		return
 	}
 	t.pending[i].answered = true
+	if t.answers == 0 {
+		t.vain = number
+	}
 	t.answers++
 }
 
