@@ -119,7 +119,7 @@ func Stylesheet() string {
 	rule(".topo .l text", "", "fill", "sub")
 	rule(".topo a", "cursor:pointer")
 	rule(".topo a:hover", "stroke-width:3")
-	rule(".topo a:focus-visible", "stroke-width:4;outline:3px solid;outline-offset:2px;", "stroke", "entry-line", "outline-color", "entry-line")
+	rule(".topo a:focus-visible", "stroke-width:4;outline:2px solid;outline-offset:1px;", "stroke", "entry-line", "outline-color", "entry-line")
 	return b.String()
 }
 

@@ -52,10 +52,11 @@ type picture struct {
 }
 
 // SVG draws the graph. Nodes are <g> or <a> elements, from left to right and
-// from top to bottom. In a standalone picture they have the attributes data-id
-// and data-kind, and a segment of an edge has the indices of its nodes in the
-// graph as id, "e3-17", as far as it is not shared. It is valid XML without
-// scripts, and without references but for those of Link.
+// from top to bottom. One that is a link has its index in the graph as id, "n3".
+// In a standalone picture all have, with the attributes data-id and data-kind,
+// and a segment of an edge has the indices of its nodes as id, "e3-17", as far as
+// it is not shared. It is valid XML without scripts, and without references but
+// for those of Link.
 func SVG(g *topology.Graph, marks Marks, o Options) []byte {
 	p := &picture{g: g, marks: marks, links: links(g, marks), o: o}
 	kinds := make([]string, 0, len(g.Nodes))
@@ -86,21 +87,29 @@ func (p *picture) badges(v int) string {
 	return strings.Join(s, ", ")
 }
 
-// sub is the marks, then the note and what it is.
+// sub is the marks, then the note and what it is. Beside a note, as much of that
+// is said as there is room for.
 func (p *picture) sub(v int) (badge, rest string) {
-	badge, rest = p.badges(v), clean(detail(p.g.Nodes[v]))
-	note := clean(p.o.Notes[p.g.Nodes[v].ID])
-	switch {
-	case badge == "" && note == "":
+	n := p.g.Nodes[v]
+	badge, rest = p.badges(v), clean(detail(n))
+	note := clean(p.o.Notes[n.ID])
+	if badge == "" && note == "" {
 		return "", shorten(rest, mostSub)
-	case note == "":
-		rest = " · " + rest
-	case badge == "":
-		rest = note + " · " + rest
-	default:
-		rest = " " + note + " · " + rest
 	}
-	return badge, shorten(rest, max(mostSub-cells(badge), 12))
+	room := max(mostSub-cells(badge), 12)
+	if note == "" {
+		return badge, shorten(" · "+rest, room)
+	}
+	if badge != "" {
+		note = " " + note
+	}
+	note = shorten(note, room)
+	for _, more := range []string{rest, clean(word(n.Kind))} {
+		if all := note + " · " + more; cells(all) <= room {
+			return badge, all
+		}
+	}
+	return badge, note
 }
 
 // measure makes every column as wide as its widest box, and the space between
@@ -391,8 +400,11 @@ func (p *picture) node(v int) {
 		}
 	}
 	p.b.WriteString("<" + element)
+	if p.o.Standalone || href != "" {
+		fmt.Fprintf(&p.b, ` id="n%d"`, v)
+	}
 	if p.o.Standalone {
-		fmt.Fprintf(&p.b, ` id="n%d" data-id="%s" data-kind="%s"`, v, escape(n.ID), escape(n.Kind))
+		fmt.Fprintf(&p.b, ` data-id="%s" data-kind="%s"`, escape(n.ID), escape(n.Kind))
 	}
 	if href != "" {
 		fmt.Fprintf(&p.b, ` href="%s"`, escape(href))
@@ -423,8 +435,11 @@ func (p *picture) node(v int) {
 	if does != "" {
 		full += ": " + does
 	}
-	fmt.Fprintf(&p.b, ` transform="translate(%d %d)"><title>%s</title><use href="#%s"/>`, p.left[p.at.rank[v]]+padLeft, p.middle(v), escape(full), p.shapes[v])
-	fmt.Fprintf(&p.b, `<text y="-2">%s</text><text y="12" class="s">`, escape(p.name(v)))
+	fmt.Fprintf(&p.b, ` transform="translate(%d %d)">`, p.left[p.at.rank[v]]+padLeft, p.middle(v))
+	if shown := p.name(v) + ", " + rest; shown != full || href != "" || p.o.Standalone {
+		fmt.Fprintf(&p.b, "<title>%s</title>", escape(full))
+	}
+	fmt.Fprintf(&p.b, `<use href="#%s"/><text y="-2">%s</text><text y="12" class="s">`, p.shapes[v], escape(p.name(v)))
 	if badge != "" {
 		fmt.Fprintf(&p.b, `<tspan class="b">%s</tspan>`, escape(badge))
 	}
