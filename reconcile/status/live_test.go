@@ -8,7 +8,9 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -258,7 +260,7 @@ func TestThePolicyAllowsTheStyleAlone(t *testing.T) {
 	}
 }
 
-// TestThePageWaitsForHostsNoLongerThanTheyWait: who looks goes, and Hosts hears.
+// TestHostsHearThatWhoLooksHasGone, so that nobody goes on for nothing.
 func TestHostsHearThatWhoLooksHasGone(t *testing.T) {
 	heard := make(chan error, 1)
 	p := &status.Page{Title: "The lab", Hosts: func(ctx context.Context) []status.Host { heard <- ctx.Err(); return nil }}
@@ -279,3 +281,25 @@ type discard struct{}
 func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 func (discard) WriteHeader(int)             {}
+
+// BenchmarkPage is a page of 16 and of 324 nodes on a bad day, as it is sent.
+func BenchmarkPage(b *testing.B) {
+	for _, n := range []int{1, 23} {
+		w := newWorld(n)
+		if n > 1 {
+			w.bad()
+		}
+		h := w.server().Reader()
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			size := 0
+			for b.Loop() {
+				r := httptest.NewRequest(http.MethodGet, down("host/a00"), nil)
+				r.Header.Set("Accept-Encoding", "gzip")
+				answer := httptest.NewRecorder()
+				h.ServeHTTP(answer, r)
+				size = answer.Body.Len()
+			}
+			b.ReportMetric(float64(size), "bytes")
+		})
+	}
+}
