@@ -388,8 +388,10 @@ func withoutScript(t *testing.T, browser context.Context) {
 	b.visit(path)
 	with := b.text()
 	b.do(call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
-	// That it is off, in a page of which a script changes the title.
-	b.visit("/")
+	b.do(chromedp.Navigate("data:text/html,<title>off</title><script>document.title = 'on'</script>"))
+	if title := look[string](b, `document.title`); title != "off" {
+		t.Fatalf("scripts are %s", title)
+	}
 	b.visit(path)
 	timeless := func(s string) string {
 		return regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+s\b|\d\d:\d\d:\d\d`).ReplaceAllString(s, "T")

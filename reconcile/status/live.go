@@ -173,7 +173,7 @@ func (v *view) signs(spec *schema.Spec) signs {
 		}
 		runs := "runs " + cmp.Or(tiny(h.Revision), "nothing")
 		if h.Other {
-			runs = "runs another revision, " + cmp.Or(tiny(h.Revision), "none")
+			runs = "runs another: " + cmp.Or(tiny(h.Revision), "none")
 		}
 		if len(h.Active) > 0 {
 			s.set(topology.KindHost, h.Name, "for "+strings.Join(h.Active, ", ")+", "+runs, draw.Active)

@@ -47,8 +47,13 @@ func TestThePageShowsAllHosts(t *testing.T) {
 	w.bad()
 	w.says(t, "/", []string{
 		"a00: needs a look", "two at a time: a00, b00", "Virtual Router site00: two are Active, a00 and b00", "! two active on a00, b00",
-		"fedcba987654 another revision", "runs another revision, fedcba9", "b01 Not known: the connection is refused", "host · 10.0.1.2, not known",
+		"fedcba987654 another revision", "runs another: fedcba9", "b01 Not known: the connection is refused", "host · 10.0.1.2, not known",
 	})
+
+	// Who is Active is not who would be if it failed.
+	w = newWorld(1)
+	w.says(t, down("host/a00"), []string{"Virtual Router · 10.0.0.100/24, goes to b00"}, "active on a00")
+	w.says(t, down("host/a00", "host/b00"), []string{"Virtual Router · 10.0.0.100/24, cut off"}, "active on a00", "goes to")
 
 	// What a host says of this one counts less than what this one knows.
 	w = newWorld(1)

@@ -101,6 +101,13 @@ func (v *view) play(k *known, down []string) {
 	if len(failed) > 0 {
 		lost = k.model.Lost(failed...)
 	}
+	for _, move := range outcome.Moves { // Who is Active now is not who would be.
+		id := topology.Component{Kind: topology.KindVirtualRouter, Name: move.Router}.String()
+		delete(s.marks, id)
+		if s.notes[id] = "goes to " + move.To; move.To == "" {
+			delete(s.notes, id)
+		}
+	}
 	for _, id := range lost {
 		s.marks[id] = []draw.Mark{draw.Cut}
 		delete(s.notes, id)
