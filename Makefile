@@ -22,7 +22,7 @@ test: lint tools ## everything that CI asks for, but for fuzzing and vulnerabili
 
 # What the stories need beyond Go and git, where it can be had.
 tools:
-	@missing=; for p in ip:iproute2 ping:iputils-ping nft:nftables keepalived:keepalived gpg:gnupg ssh-keygen:openssh-client sshd:openssh-server etcd:etcd-server systemd-analyze:systemd; do \
+	@missing=; for p in ip:iproute2 ping:iputils-ping nft:nftables keepalived:keepalived gpg:gnupg ssh-keygen:openssh-client sshd:openssh-server etcd:etcd-server systemd-analyze:systemd chromium:chromium; do \
 		command -v $${p%%:*} >/dev/null || missing="$$missing $${p##*:}"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \

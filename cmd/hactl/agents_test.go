@@ -124,6 +124,13 @@ func (v *services) hook(host *onHost, secret string) *exec.Cmd {
 	return cmd
 }
 
+// page is what a host's page shows to a browser on the client.
+func (v *services) page(host *onHost) string {
+	out, _ := exec.Command("ip", "netns", "exec", v.s.client, "curl", "--silent", "--fail", "--compressed", "--cacert", v.ca.file,
+		"--user", "anybody:the hosts' token", "https://192.168.0.4"+strings.TrimPrefix(host.host, "lb0")+":9443/").Output()
+	return string(out)
+}
+
 // TestWhatIsPushedReachesHostsAndEdge is the life of a repository that is
 // followed by three hosts: what is signed and right runs everywhere and once at
 // the edge; what is not changes nothing anywhere, and everybody can see why.
@@ -152,6 +159,12 @@ func TestWhatIsPushedReachesHostsAndEdge(t *testing.T) {
 	if signer := lb02.report().Follow.Signer; !strings.HasPrefix(signer, "alice@example.com (SSH SHA256:") {
 		t.Errorf("it is signed by %q", signer)
 	}
+	// Each host's page shows all of them.
+	s.eventually("lb02's page shows who is Active, and who leads", func() bool {
+		page := v.page(lb02)
+		return strings.Contains(page, `<span class="good">lb01</span></td><td>lb02 (backup), lb03 (backup)`) && strings.Contains(page, "active on lb01") &&
+			strings.Contains(page, "<p>lb01 leads.") && strings.Count(page, "<code>"+first[:12]+"</code>") >= 3
+	})
 	p := s.probe(vip)
 	if lb02.report().Edge.Leadership.Mine || v.writes("192.168.0.42", time.Time{}) > 0 {
 		t.Error("lb02 does not lead, and has written")

@@ -76,6 +76,7 @@ var keepers = map[string][]string{
 	"github.com/spf13/pflag":              {"cmd/hactl"},
 	"github.com/getkin/kin-openapi":       {"engines/cloudflare/wirecheck"},
 	"github.com/rogpeppe/go-internal":     {"cmd/hactl"},
+	"github.com/chromedp":                 {"reconcile/status"}, // its tests
 	"golang.org/x/net/netutil":            {"cmd/hactl"},
 }
 

@@ -38,14 +38,7 @@ const reportVersion = 1
 
 // report is how this agent is.
 func (r *runner) report(ctx context.Context) *agentReport {
-	a := &agentReport{
-		Version: reportVersion, Host: r.hostName(), Build: host.Build(), PID: os.Getpid(), Started: r.began, Ready: "yes",
-		Follow: r.follower.State(), Edge: r.keeper.State(), API: r.edges.api(),
-	}
-	if r.machine != nil {
-		a.Drift = r.machine.found()
-	}
-	a.Problems = r.problems()
+	a := r.withoutEngine()
 	s, cfg, err := r.askEngine(ctx)
 	a.Engine = s
 	if cfg != nil {
@@ -58,6 +51,19 @@ func (r *runner) report(ctx context.Context) *agentReport {
 	if err := (status.Facts{Follow: a.Follow, EngineErr: err}).Ready(); err != nil {
 		a.Ready = err.Error()
 	}
+	return a
+}
+
+// withoutEngine is what of it nobody has to be asked for.
+func (r *runner) withoutEngine() *agentReport {
+	a := &agentReport{
+		Version: reportVersion, Host: r.hostName(), Build: host.Build(), PID: os.Getpid(), Started: r.began, Ready: "yes",
+		Follow: r.follower.State(), Edge: r.keeper.State(), API: r.edges.api(),
+	}
+	if r.machine != nil {
+		a.Drift = r.machine.found()
+	}
+	a.Problems = r.problems()
 	return a
 }
 
@@ -75,13 +81,7 @@ func (r *runner) facts(ctx context.Context) status.Facts {
 		return f
 	}
 	f.Engine = &status.Engine{FIFO: s.Scheduling.FIFO, Late: s.Lateness.Max}
-	for i := range s.Routers {
-		v := &s.Routers[i]
-		f.Engine.Routers = append(f.Engine.Routers, status.Router{
-			Name: v.Name, Interface: v.Interface, VRID: int(v.VRID), Priority: int(v.Priority), State: v.State,
-			Sent: v.Counters.Sent, Received: v.Counters.Received, Transitions: v.Counters.Transitions, Dropped: v.Counters.Dropped, Problem: v.Problem,
-		})
-	}
+	f.Engine.Routers = routers(s)
 	for _, l := range s.Links {
 		f.Engine.Links = append(f.Engine.Links, status.Link{Name: l.Name, Up: l.Up})
 	}
@@ -89,4 +89,17 @@ func (r *runner) facts(ctx context.Context) status.Facts {
 		f.Engine.Checks = append(f.Engine.Checks, status.Check{Name: name, OK: s.Checks[name].OK, Tried: true})
 	}
 	return f
+}
+
+// routers are an engine's, as metrics and the page take them.
+func routers(s *host.Status) []status.Router {
+	all := make([]status.Router, 0, len(s.Routers))
+	for i := range s.Routers {
+		v := &s.Routers[i]
+		all = append(all, status.Router{
+			Name: v.Name, Interface: v.Interface, VRID: int(v.VRID), Priority: int(v.Priority), State: v.State,
+			Sent: v.Counters.Sent, Received: v.Counters.Received, Transitions: v.Counters.Transitions, Dropped: v.Counters.Dropped, Problem: v.Problem,
+		})
+	}
+	return all
 }

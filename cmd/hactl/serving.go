@@ -99,6 +99,7 @@ type serving struct {
 	r       *runner
 	metrics *status.Metrics
 	server  *status.Server
+	others  *neighbours
 
 	mu     sync.Mutex
 	failed [2]error // to listen: on the socket, on --listen
@@ -112,15 +113,21 @@ func newServing(r *runner) *serving {
 		Facts: facts, Metrics: s.metrics, Control: r,
 		Report: func(ctx context.Context) any { return r.report(ctx) },
 	}
+	spec := func() *schema.Spec {
+		if g := r.follower.Good(); g != nil {
+			return g.Spec
+		}
+		return nil
+	}
 	s.server.Page = &status.Page{
 		Facts: facts, Problems: r.problems, Recent: r.events.recent,
-		Spec: func() *schema.Spec {
-			if g := r.follower.Good(); g != nil {
-				return g.Spec
-			}
-			return nil
-		},
+		Spec: spec,
 	}
+	s.others = &neighbours{
+		ask: askFlags{tokenFile: r.listen.tokenFile, caFile: r.agentCA}, spec: spec, own: r.hostName,
+		ownReport: r.withoutEngine, patience: pagePatience, good: pageMemory,
+	}
+	s.server.Page.Hosts = s.others.hosts
 	s.server.Authority = func() string {
 		if g := r.follower.Good(); g != nil {
 			if u, err := url.Parse(g.Spec.Hosts[r.hostName()].Agent); err == nil {
@@ -141,6 +148,7 @@ const mostConnections = 64
 // start serves until ctx ends. Where it cannot listen it tries again: what it
 // shows goes on without.
 func (s *serving) start(ctx context.Context, wg *sync.WaitGroup) {
+	s.others.start(ctx, wg)
 	s.keep(ctx, wg, 0, func() (net.Listener, error) { return listenLocal(ctx, s.r.host.dir()) }, s.server.Local())
 	if s.r.listen.address != "" {
 		s.keep(ctx, wg, 1, s.listen, s.server.Reader())

@@ -180,6 +180,20 @@ func field(b *strings.Builder, a reconcile.Action, f reconcile.FieldChange, styl
 	}
 }
 
+// Field is a field's change on one line, without a style.
+func Field(a reconcile.Action, f reconcile.FieldChange) string {
+	path := clean(f.Path)
+	switch {
+	case a == reconcile.Create:
+		return path + ": " + value(f.After)
+	case f.Before == nil:
+		return "+ " + path + ": " + value(f.After)
+	case f.After == nil:
+		return "- " + path + ": " + value(f.Before)
+	}
+	return "~ " + path + ": " + value(f.Before) + " → " + value(f.After)
+}
+
 // Summary is the plan in one sentence.
 func Summary(p *reconcile.Plan) string {
 	text := Counts(p)

@@ -67,7 +67,9 @@ type Check struct {
 type Host struct {
 	Name string
 	// Unknown says why it cannot be told; the rest is zero then.
-	Unknown  string
+	Unknown string
+	// Asked is when it said the rest; zero for now.
+	Asked    time.Time
 	Revision string
 	Accepted time.Time // since when it runs that
 	Note     string    // what to know first, "" if all is well

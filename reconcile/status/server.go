@@ -75,7 +75,6 @@ func (s *Server) routes() *http.ServeMux {
 	mux.Handle("GET /status", s.protect(http.HandlerFunc(s.report)))
 	if s.Page != nil {
 		mux.Handle("GET /{$}", s.protect(s.Page))
-		mux.HandleFunc("GET /style.css", serveStyle)
 	}
 	return mux
 }

@@ -25,18 +25,20 @@ const (
 	Down Mark = "down"
 	Cut  Mark = "cut"
 	// Active, Healthy and Unhealthy are live state.
+	// Split is a Virtual Router with two that are Active.
 	Active    Mark = "active"
+	Split     Mark = "split"
 	Healthy   Mark = "healthy"
 	Unhealthy Mark = "unhealthy"
 )
 
-var markOrder = []Mark{Down, Cut, Refused, Conflict, Delete, Replace, Create, Update, Unhealthy, Active, Healthy}
+var markOrder = []Mark{Down, Cut, Refused, Conflict, Delete, Replace, Create, Update, Split, Unhealthy, Active, Healthy}
 
 // badge is how a mark is written: never by colour alone.
 var badges = map[Mark]string{
 	Create: "+ create", Update: "~ update", Replace: "± replace", Delete: "− delete",
 	Conflict: "! conflict", Refused: "! refused",
-	Down: "× down", Cut: "cut off", Active: "active", Healthy: "healthy", Unhealthy: "! unhealthy",
+	Down: "× down", Cut: "cut off", Active: "active", Split: "! two active", Healthy: "healthy", Unhealthy: "! unhealthy",
 }
 
 // badgesOf are the marks of one node, in words.

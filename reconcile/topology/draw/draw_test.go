@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -70,14 +71,25 @@ func small() (*topology.Graph, Marks) {
 	}
 }
 
+// linked is what a page asks for: links and notes.
+func linked(notes map[string]string) Options {
+	return Options{Notes: notes, Link: func(id string) (href, does string) {
+		if strings.HasPrefix(id, "monitor/") {
+			return "", ""
+		}
+		return "?down=" + url.QueryEscape(id) + "&down=host%2Flb09#picture", "let it fail"
+	}}
+}
+
 func TestGolden(t *testing.T) {
 	g, marks := small()
+	page := linked(map[string]string{"virtualRouter/web": "on lb01", "host/lb02": "runs 0123456", "origin/tokyo/b": `HTTP 502 <"&'>`})
 	for _, x := range []struct {
 		name string
 		got  []byte
 	}{
 		{"small.svg", SVG(g, marks, Options{Title: "Small <example>", Standalone: true})},
-		{"small.page.svg", SVG(g, nil, Options{Focusable: true})},
+		{"small.page.svg", SVG(g, marks, page)},
 		{"small.mmd", Mermaid(g, marks, Options{Title: `Small "example"`})},
 		{"small.dot", DOT(g, marks, Options{Title: `Small "example"`})},
 	} {
@@ -116,11 +128,11 @@ var (
 	numbers  = regexp.MustCompile(`-?[0-9.]+`)
 	elements = map[string]bool{
 		"svg": true, "title": true, "desc": true, "style": true, "defs": true, "marker": true, "path": true, "g": true, "use": true,
-		"rect": true, "text": true, "tspan": true,
+		"rect": true, "text": true, "tspan": true, "a": true,
 	}
 	attributes = map[string]bool{
 		"xmlns": true, "class": true, "width": true, "height": true, "viewBox": true, "role": true, "aria-labelledby": true, "aria-hidden": true,
-		"id": true, "data-id": true, "data-kind": true, "tabindex": true, "transform": true, "d": true, "x": true, "y": true, "href": true,
+		"id": true, "data-id": true, "data-kind": true, "transform": true, "d": true, "x": true, "y": true, "href": true,
 		"fill": true, "stroke-width": true, "stroke-dasharray": true, "marker-end": true, "marker-start": true, "refX": true, "refY": true, "markerWidth": true, "markerHeight": true, "markerUnits": true, "orient": true,
 	}
 )
@@ -177,7 +189,7 @@ func read(t *testing.T, svg []byte) drawn {
 			}
 			ids[id] = true
 		}
-		if href, ok := a["href"]; ok && !strings.HasPrefix(href, "#topo-") {
+		if href, ok := a["href"]; ok && !strings.HasPrefix(href, map[bool]string{true: "?down=", false: "#t"}[start.Name.Local == "a"]) {
 			t.Fatalf("there is a reference to %s", href)
 		}
 		switch {
@@ -187,7 +199,7 @@ func read(t *testing.T, svg []byte) drawn {
 			shape = a["id"]
 		case inDefs && start.Name.Local == "path" && shape != "" && a["fill"] == "":
 			wide[shape] = extent(t, a["d"])
-		case start.Name.Local == "g":
+		case start.Name.Local == "g" || start.Name.Local == "a":
 			inEdges = strings.HasPrefix(a["class"], "e ")
 			if a["transform"] != "" {
 				at = nums(a["transform"])
@@ -197,22 +209,27 @@ func read(t *testing.T, svg []byte) drawn {
 			if w == 0 {
 				t.Fatalf("%s is not defined", a["href"])
 			}
-			d.boxes = append(d.boxes, rect{at[0], at[1] - boxHeight/2, at[0] + w, at[1] + boxHeight/2})
+			d.boxes = append(d.boxes, rect{at[0] - padLeft, at[1] - boxHeight/2, at[0] - padLeft + w, at[1] + boxHeight/2})
 		case start.Name.Local == "path" && inEdges:
 			d.edges[a["id"]] = true
-			n := nums(a["d"])
-			x, y := n[0], n[1]
-			n = n[2:]
-			steps := regexp.MustCompile(`[hc]`).FindAllString(a["d"], -1)
-			for i, s := range steps {
-				switch {
-				case s == "h" && len(steps) == 2 && i == 0:
-					d.lanes = append(d.lanes, [3]float64{x, x + n[0], y})
-					x, n = x+n[0], n[1:]
-				case s == "h":
-					d.curves = append(d.curves, [4]float64{x, y, x + n[0], y})
-				default:
-					d.curves = append(d.curves, [4]float64{x, y, x + n[4], y + n[5]})
+			for line := range strings.SplitSeq(a["d"], "M") {
+				if line == "" {
+					continue
+				}
+				n := nums(line)
+				x, y := n[0], n[1]
+				n = n[2:]
+				steps := regexp.MustCompile(`[hc]`).FindAllString(line, -1)
+				for i, s := range steps {
+					switch {
+					case s == "h" && len(steps) == 2 && i == 0:
+						d.lanes = append(d.lanes, [3]float64{x, x + n[0], y})
+						x, n = x+n[0], n[1:]
+					case s == "h":
+						d.curves = append(d.curves, [4]float64{x, y, x + n[0], y})
+					default:
+						d.curves = append(d.curves, [4]float64{x, y, x + n[4], y + n[5]})
+					}
 				}
 			}
 		case start.Name.Local == "path" && a["class"] == "bg":
@@ -267,26 +284,47 @@ func TestRandomPictures(t *testing.T) {
 	for seed := range uint64(seeds) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		g, marks := randomGraph(r, 1+r.IntN(300))
-		svg := SVG(g, marks, Options{Title: hostile[seed%uint64(len(hostile))], Standalone: seed%2 == 0, Focusable: seed%3 == 0})
-		check(t, fmt.Sprint("seed ", seed), g, svg)
-		if again := SVG(g, marks, Options{Title: hostile[seed%uint64(len(hostile))], Standalone: seed%2 == 0, Focusable: seed%3 == 0}); !bytes.Equal(svg, again) {
+		o := linked(map[string]string{g.Nodes[0].ID: hostile[seed%7]})
+		o.Title = hostile[seed%uint64(len(hostile))]
+		if o.Standalone = seed%2 == 0; seed%3 == 0 {
+			o.Link = nil
+		}
+		svg := SVG(g, marks, o)
+		check(t, fmt.Sprint("seed ", seed), g, svg, o)
+		if again := SVG(g, marks, o); !bytes.Equal(svg, again) {
 			t.Fatalf("seed %d: not the same twice", seed)
+		}
+		if seed%8 == 0 {
+			sameLines(t, g, marks, o)
 		}
 		if t.Failed() {
 			return
 		}
 	}
-	check(t, "site", site(300), SVG(site(300), nil, Options{}))
+	check(t, "site", site(300), SVG(site(300), nil, Options{}), Options{})
 }
 
-func check(t *testing.T, what string, g *topology.Graph, svg []byte) {
+// sameLines: a page's picture has the same lines and boxes, in fewer elements.
+func sameLines(t *testing.T, g *topology.Graph, marks Marks, o Options) {
+	t.Helper()
+	o.Standalone = true
+	whole := read(t, SVG(g, marks, o))
+	o.Standalone = false
+	page := read(t, SVG(g, marks, o))
+	if len(whole.curves) != len(page.curves) || len(whole.lanes) != len(page.lanes) || len(whole.boxes) != len(page.boxes) {
+		t.Errorf("%d curves, %d lanes and %d boxes, and on a page %d, %d and %d",
+			len(whole.curves), len(whole.lanes), len(whole.boxes), len(page.curves), len(page.lanes), len(page.boxes))
+	}
+}
+
+func check(t *testing.T, what string, g *topology.Graph, svg []byte, o Options) {
 	t.Helper()
 	d := read(t, svg)
 	if len(d.boxes) != len(g.Nodes) {
 		t.Errorf("%s: %d boxes for %d nodes", what, len(d.boxes), len(g.Nodes))
 	}
 	for _, l := range links(g, nil) {
-		if id := fmt.Sprintf("e%d-%d", l.from, l.to); !d.edges[id] {
+		if id := fmt.Sprintf("e%d-%d", l.from, l.to); o.Standalone && !d.edges[id] {
 			t.Errorf("%s: edge %s is missing", what, id)
 		}
 	}
@@ -421,12 +459,14 @@ func TestShortenKeepsBothEnds(t *testing.T) {
 func BenchmarkSVG(b *testing.B) {
 	for _, n := range []int{300, 2000} {
 		g := site(n)
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			size := 0
-			for b.Loop() {
-				size = len(SVG(g, nil, Options{Standalone: true}))
-			}
-			b.ReportMetric(float64(size), "bytes")
-		})
+		for name, o := range map[string]Options{"standalone": {Standalone: true}, "page": linked(nil)} {
+			b.Run(fmt.Sprint(n, "/", name), func(b *testing.B) {
+				size := 0
+				for b.Loop() {
+					size = len(SVG(g, nil, o))
+				}
+				b.ReportMetric(float64(size), "bytes")
+			})
+		}
 	}
 }

@@ -22,6 +22,7 @@ func (a placed) hits(b placed) bool {
 // and stays between the columns. One without room is in the <title> only.
 func (p *picture) label() {
 	at := p.ends()
+	p.placed = map[int]bool{}
 	taken := make([]map[int][]placed, len(p.at.layers)) // by column and height
 	const slice = 24
 	for i, s := range p.at.segments {
@@ -53,6 +54,7 @@ func (p *picture) label() {
 			}
 			taken[r][l.y/slice] = append(taken[r][l.y/slice], l)
 			p.labels = append(p.labels, l)
+			p.placed[i] = true
 			break
 		}
 	}
@@ -73,7 +75,7 @@ func (p *picture) legend() {
 		if row.line != "" {
 			fmt.Fprintf(&p.b, `<path class="e %s" d="M%d %dh36"/>`, row.line, margin, ry)
 		} else {
-			fmt.Fprintf(&p.b, `<g data-kind="" class="%s"><path d="M%d %dh34v8h-34z"/></g>`, row.box, margin+1, ry-4)
+			fmt.Fprintf(&p.b, `<g class="n %s"><path d="M%d %dh34v8h-34z"/></g>`, row.box, margin+1, ry-4)
 		}
 		fmt.Fprintf(&p.b, `<text class="s" x="%d" y="%d">%s</text>`+"\n", margin+46, ry+4, row.text)
 	}

@@ -56,7 +56,7 @@ func Mermaid(g *topology.Graph, marks Marks, o Options) []byte {
 		{"conflict", "stroke:#dc2626,stroke-width:3px,stroke-dasharray:2 2"}, {"refused", "stroke:#dc2626,stroke-width:3px,stroke-dasharray:2 2"},
 		{"down", "fill:#e5e7eb,color:#4b5563,stroke:#dc2626,stroke-width:3px,stroke-dasharray:7 3"},
 		{"cut", "fill:#e5e7eb,color:#4b5563,stroke:#6b7280,stroke-dasharray:3 3"},
-		{"active", "stroke:#16a34a,stroke-width:2px"}, {"healthy", "stroke:#16a34a,stroke-width:2px"}, {"unhealthy", "stroke:#dc2626,stroke-width:3px"},
+		{"active", "stroke:#16a34a,stroke-width:2px"}, {"healthy", "stroke:#16a34a,stroke-width:2px"}, {"unhealthy", "stroke:#dc2626,stroke-width:3px"}, {"split", "stroke:#dc2626,stroke-width:3px"},
 		{"out", "fill:#e5e7eb,color:#4b5563"}, {"foreign", "stroke-dasharray:4 3"},
 	} {
 		if used[c.class] {

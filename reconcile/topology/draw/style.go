@@ -59,6 +59,16 @@ var roles = []struct {
 	{"host", []string{"host", "address"}},
 }
 
+// role is the class of a kind's colour, if it has one.
+func role(kind string) []string {
+	for i, r := range roles {
+		if slices.Contains(r.kinds, kind) {
+			return []string{fmt.Sprintf("r%d", i)}
+		}
+	}
+	return nil
+}
+
 // Stylesheet is the CSS of every picture, for a page that holds one: its class
 // is "topo", and its colours are the variables --topo-NAME. A page may set
 // those on .topo itself.
@@ -82,18 +92,14 @@ func Stylesheet() string {
 	rule(".topo .bg", "", "fill", "bg")
 	rule(".topo text", "stroke:none", "fill", "text")
 	rule(".topo .s", "font-size:10px", "fill", "sub")
-	rule(".topo [data-kind]", "stroke-width:1.2", "fill", "side", "stroke", "side-line")
-	for _, r := range roles {
-		selectors := make([]string, 0, len(r.kinds))
-		for _, kind := range r.kinds {
-			selectors = append(selectors, ".topo [data-kind="+kind+"]")
-		}
-		rule(strings.Join(selectors, ","), "", "fill", r.color, "stroke", r.color+"-line")
+	rule(".topo .n", "stroke-width:1.2", "fill", "side", "stroke", "side-line")
+	for i, r := range roles {
+		rule(fmt.Sprintf(".topo .r%d", i), "", "fill", r.color, "stroke", r.color+"-line")
 	}
 	rule(".topo .foreign", "stroke-dasharray:4 3")
 	rule(".topo .off", "", "fill", "off", "stroke", "off-text")
 	rule(".topo .off text", "", "fill", "off-text")
-	for _, m := range []struct{ classes, color string }{{"create,active,healthy", "good"}, {"update,replace", "change"}, {"delete,unhealthy,down,conflict,refused", "bad"}} {
+	for _, m := range []struct{ classes, color string }{{"create,active,healthy", "good"}, {"update,replace", "change"}, {"delete,unhealthy,split,down,conflict,refused", "bad"}} {
 		var boxes, badges []string
 		for c := range strings.SplitSeq(m.classes, ",") {
 			boxes, badges = append(boxes, ".topo ."+c), append(badges, ".topo ."+c+" .b")
@@ -112,8 +118,9 @@ func Stylesheet() string {
 	rule(".topo marker", "stroke:none", "fill", "edge")
 	rule(".topo .l", "font-size:10px;text-anchor:middle")
 	rule(".topo .l text", "", "fill", "sub")
-	rule(".topo [tabindex]", "cursor:pointer")
-	rule(".topo [tabindex]:focus-visible", "outline:3px solid;outline-offset:2px", "outline-color", "entry-line")
+	rule(".topo a", "cursor:pointer")
+	rule(".topo a:hover", "stroke-width:3")
+	rule(".topo a:focus-visible", "stroke-width:4;outline:2px solid;outline-offset:1px;", "stroke", "entry-line", "outline-color", "entry-line")
 	return b.String()
 }
 

@@ -14,13 +14,16 @@ import (
 type Options struct {
 	// Title is what the picture is of.
 	Title string
-	// Standalone pictures carry the stylesheet and a legend. Others are made
-	// for a page that has Stylesheet in its own.
+	// Standalone pictures carry the stylesheet and a legend, and name their
+	// parts for who goes on with them. Others are made for a page that has
+	// Stylesheet in its own, and are small.
 	Standalone bool
-	// Focusable nodes can be reached by keyboard and are buttons: for a page
-	// whose script does something with them. The picture is then a group, as
-	// an image has no parts for a screen reader.
-	Focusable bool
+	// Notes are by node ID: a few words that are shown after its marks.
+	Notes map[string]string
+	// Link says where a node leads to and what that does, in words; nil or ""
+	// for nowhere. A picture with links is a group, as an image has no parts
+	// for a screen reader.
+	Link func(id string) (href, does string)
 }
 
 const (
@@ -42,15 +45,20 @@ type picture struct {
 	height int
 	width  int
 	labels []placed
+	placed map[int]bool // segments whose label is shown
+	shapes []string     // of each node
+	o      Options
 	b      bytes.Buffer
 }
 
-// SVG draws the graph. Nodes are <g> elements with the attributes data-id and
-// data-kind, from left to right and from top to bottom; a segment of an edge
-// has the indices of its nodes in the graph as id, "e3-17", as far as it is not
-// shared. It is valid XML without scripts and without references.
+// SVG draws the graph. Nodes are <g> or <a> elements, from left to right and
+// from top to bottom. One that is a link has its index in the graph as id, "n3".
+// In a standalone picture all have, with the attributes data-id and data-kind,
+// and a segment of an edge has the indices of its nodes as id, "e3-17", as far as
+// it is not shared. It is valid XML without scripts, and without references but
+// for those of Link.
 func SVG(g *topology.Graph, marks Marks, o Options) []byte {
-	p := &picture{g: g, marks: marks, links: links(g, marks)}
+	p := &picture{g: g, marks: marks, links: links(g, marks), o: o}
 	kinds := make([]string, 0, len(g.Nodes))
 	for _, n := range g.Nodes {
 		kinds = append(kinds, n.Kind)
@@ -58,9 +66,9 @@ func SVG(g *topology.Graph, marks Marks, o Options) []byte {
 	p.at = arrange(kinds, p.links)
 	p.measure()
 	p.label()
-	p.open(o)
+	p.open()
 	p.edges()
-	p.nodes(o)
+	p.nodes()
 	if o.Standalone {
 		p.legend()
 	}
@@ -73,12 +81,29 @@ func (p *picture) name(v int) string { return shorten(clean(p.g.Nodes[v].Name), 
 
 func (p *picture) badges(v int) string { return badgesOf(p.marks.of(p.g.Nodes[v].ID)) }
 
+// sub is the marks, then the note and what it is. Beside a note, as much of that
+// is said as there is room for.
 func (p *picture) sub(v int) (badge, rest string) {
-	badge, rest = p.badges(v), clean(detail(p.g.Nodes[v]))
-	if badge == "" {
+	n := p.g.Nodes[v]
+	badge, rest = p.badges(v), clean(detail(n))
+	note := clean(p.o.Notes[n.ID])
+	if badge == "" && note == "" {
 		return "", shorten(rest, mostSub)
 	}
-	return badge, shorten(" · "+rest, max(mostSub-cells(badge), 12))
+	room := max(mostSub-cells(badge), 12)
+	if note == "" {
+		return badge, shorten(" · "+rest, room)
+	}
+	if badge != "" {
+		note = " " + note
+	}
+	note = shorten(note, room)
+	for _, more := range []string{rest, clean(word(n.Kind))} {
+		if all := note + " · " + more; cells(all) <= room {
+			return badge, all
+		}
+	}
+	return badge, note
 }
 
 // measure makes every column as wide as its widest box, and the space between
@@ -119,14 +144,15 @@ func (p *picture) measure() {
 
 func (p *picture) middle(v int) int { return int(p.at.y[v]) + margin + boxHeight/2 }
 
-func (p *picture) open(o Options) {
+func (p *picture) open() {
+	o := p.o
 	height := p.height
 	if o.Standalone {
 		height += p.legendHeight()
 		p.width = max(p.width, 360)
 	}
 	role := "img"
-	if o.Focusable {
+	if o.Link != nil {
 		role = "group"
 	}
 	title := o.Title
@@ -139,24 +165,30 @@ func (p *picture) open(o Options) {
 		fmt.Fprintf(&p.b, "<style>:root{color-scheme:light dark}\n%s</style>\n", Stylesheet())
 	}
 	p.b.WriteString(`<defs><marker id="topo-arrow" viewBox="0 0 6 6" refX="5.5" refY="3" markerWidth="7" markerHeight="7" markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path d="M0 0l6 3-6 3z"/></marker>`)
-	seen := map[string]bool{}
+	known := map[string]string{}
+	p.shapes = make([]string, len(p.g.Nodes))
 	for v, n := range p.g.Nodes {
-		if id := p.shape(v); !seen[id] {
-			seen[id] = true
+		key := p.shape(v)
+		id, ok := known[key]
+		if !ok {
+			id = fmt.Sprintf("t%d", len(known))
+			known[key] = id
 			// Selectors do not reach from <svg> into what <use> shows: attributes.
-			fmt.Fprintf(&p.b, `<g id="%s"><path d="%s"/><path fill="none" stroke-width="1.3" stroke-dasharray="none" transform="translate(17 0)" d="%s"/></g>`, id, outline(n.Kind, p.wide[p.at.rank[v]]), icon(n.Kind))
+			fmt.Fprintf(&p.b, `<g id="%s" transform="translate(-%d 0)"><path d="%s"/><path fill="none" stroke-width="1.3" stroke-dasharray="none" transform="translate(17 0)" d="%s"/></g>`,
+				id, padLeft, outline(n.Kind, p.wide[p.at.rank[v]]), icon(n.Kind))
 		}
+		p.shapes[v] = id
 	}
 	p.b.WriteString("</defs>\n" + `<rect class="bg" width="100%" height="100%"/>` + "\n")
 }
 
-// shape names what is drawn for a kind in a column; labels look alike.
+// shape tells apart what is drawn: a kind in a column; labels look alike.
 func (p *picture) shape(v int) string {
 	kind := p.g.Nodes[v].Kind
 	if _, ok := icons[kind]; !ok {
 		kind = "label"
 	}
-	return fmt.Sprintf("topo-%s%d", kind, p.at.rank[v])
+	return fmt.Sprintf("%s%d", kind, p.at.rank[v])
 }
 
 // describe is the picture in words.
@@ -241,6 +273,7 @@ func (p *picture) edges() {
 		}
 		for _, arrow := range arrows {
 			first := true
+			var plain []int
 			for _, i := range groups[class] {
 				s := p.at.segments[i]
 				if end := s.to < p.at.nodes && !back || s.from < p.at.nodes && back; !cut && end != (arrow != "") {
@@ -250,7 +283,19 @@ func (p *picture) edges() {
 					fmt.Fprintf(&p.b, `<g class="e %s"%s>`, class, arrow)
 					first = false
 				}
-				p.line(s, at[i])
+				title := p.untold(i)
+				if arrow == "" && title == "" && !p.o.Standalone { // They need no element each.
+					plain = append(plain, i)
+					continue
+				}
+				p.line(i, at[i], title)
+			}
+			if len(plain) > 0 {
+				p.b.WriteString(`<path d="`)
+				for _, i := range plain {
+					p.curve(p.at.segments[i], at[i])
+				}
+				p.b.WriteString(`"/>`)
 			}
 			if !first {
 				p.b.WriteString("</g>\n")
@@ -283,50 +328,82 @@ func (p *picture) class(s segment) string {
 	return class
 }
 
-// line draws a segment: a curve between the columns, after it has crossed the
-// column of the lane that it comes from.
-func (p *picture) line(s segment, at [4]int) {
-	l := p.links[s.link]
-	id := ""
-	if !s.shared && s.from < p.at.nodes {
-		id = fmt.Sprintf(` id="e%d-%d"`, l.from, l.to)
+// untold is the label of a segment, if the picture does not show it in full.
+func (p *picture) untold(i int) string {
+	s := p.at.segments[i]
+	label := p.links[s.link].label
+	if s.from >= p.at.nodes || p.placed[i] && shorten(clean(label), mostLabel) == label {
+		return ""
 	}
-	fmt.Fprintf(&p.b, `<path%s d="M`, id)
+	return label
+}
+
+// line draws a segment.
+func (p *picture) line(i int, at [4]int, title string) {
+	s := p.at.segments[i]
+	l := p.links[s.link]
+	p.b.WriteString("<path")
+	if p.o.Standalone && !s.shared && s.from < p.at.nodes {
+		fmt.Fprintf(&p.b, ` id="e%d-%d"`, l.from, l.to)
+	}
+	p.b.WriteString(` d="`)
+	p.curve(s, at)
+	if title != "" {
+		fmt.Fprintf(&p.b, `"><title>%s</title></path>`, escape(title))
+		return
+	}
+	p.b.WriteString(`"/>`)
+}
+
+// curve is a segment's way: between the columns, after it has crossed the
+// column of the lane that it comes from.
+func (p *picture) curve(s segment, at [4]int) {
 	dx, dy := at[2]-at[0], at[3]-at[1]
 	if s.from >= p.at.nodes {
 		w := p.wide[p.at.rank[s.from]]
-		fmt.Fprintf(&p.b, "%d %dh%d", at[0]-w, at[1], w)
+		fmt.Fprintf(&p.b, "M%d %dh%d", at[0]-w, at[1], w)
 	} else {
-		fmt.Fprintf(&p.b, "%d %d", at[0], at[1])
+		fmt.Fprintf(&p.b, "M%d %d", at[0], at[1])
 	}
 	if dy == 0 {
 		fmt.Fprintf(&p.b, "h%d", dx)
 	} else {
 		fmt.Fprintf(&p.b, "c%d 0 %d %d %d %d", dx/2, dx/2, dy, dx, dy)
 	}
-	p.b.WriteString(`"`)
-	if l.label != "" && s.from < p.at.nodes {
-		fmt.Fprintf(&p.b, "><title>%s</title></path>", escape(l.label))
-		return
-	}
-	p.b.WriteString("/>")
 }
 
-func (p *picture) nodes(o Options) {
+func (p *picture) nodes() {
+	p.b.WriteString(`<g class="n">` + "\n")
 	for _, layer := range p.at.layers {
 		for _, v := range layer {
 			if v < p.at.nodes {
-				p.node(v, o)
+				p.node(v)
 			}
 		}
 	}
+	p.b.WriteString("</g>\n")
 }
 
-func (p *picture) node(v int, o Options) {
+func (p *picture) node(v int) {
 	n := p.g.Nodes[v]
 	badge, rest := p.sub(v)
-	fmt.Fprintf(&p.b, `<g id="n%d" data-id="%s" data-kind="%s"`, v, escape(n.ID), escape(n.Kind))
-	var class []string
+	element, href, does := "g", "", ""
+	if p.o.Link != nil {
+		if href, does = p.o.Link(n.ID); href != "" {
+			element = "a"
+		}
+	}
+	p.b.WriteString("<" + element)
+	if p.o.Standalone || href != "" {
+		fmt.Fprintf(&p.b, ` id="n%d"`, v)
+	}
+	if p.o.Standalone {
+		fmt.Fprintf(&p.b, ` data-id="%s" data-kind="%s"`, escape(n.ID), escape(n.Kind))
+	}
+	if href != "" {
+		fmt.Fprintf(&p.b, ` href="%s"`, escape(href))
+	}
+	class := role(n.Kind)
 	if n.Foreign {
 		class = append(class, "foreign")
 	}
@@ -339,9 +416,6 @@ func (p *picture) node(v int, o Options) {
 	if len(class) > 0 {
 		fmt.Fprintf(&p.b, ` class="%s"`, strings.Join(class, " "))
 	}
-	if o.Focusable {
-		p.b.WriteString(` tabindex="0" role="button"`)
-	}
 	full := n.Name + ", " + detail(n)
 	if n.Foreign {
 		full += ", no part of the specification"
@@ -349,12 +423,21 @@ func (p *picture) node(v int, o Options) {
 	if badge != "" {
 		full += ", " + badge
 	}
-	fmt.Fprintf(&p.b, ` transform="translate(%d %d)"><title>%s</title><use href="#%s"/>`, p.left[p.at.rank[v]], p.middle(v), escape(full), p.shape(v))
-	fmt.Fprintf(&p.b, `<text x="%d" y="-2">%s</text><text x="%[1]d" y="12" class="s">`, padLeft, escape(p.name(v)))
+	if note := p.o.Notes[n.ID]; note != "" {
+		full += map[bool]string{true: " ", false: ", "}[badge != ""] + note
+	}
+	if does != "" {
+		full += ": " + does
+	}
+	fmt.Fprintf(&p.b, ` transform="translate(%d %d)">`, p.left[p.at.rank[v]]+padLeft, p.middle(v))
+	if shown := p.name(v) + ", " + rest; shown != full || href != "" || p.o.Standalone {
+		fmt.Fprintf(&p.b, "<title>%s</title>", escape(full))
+	}
+	fmt.Fprintf(&p.b, `<use href="#%s"/><text y="-2">%s</text><text y="12" class="s">`, p.shapes[v], escape(p.name(v)))
 	if badge != "" {
 		fmt.Fprintf(&p.b, `<tspan class="b">%s</tspan>`, escape(badge))
 	}
-	fmt.Fprintf(&p.b, "%s</text></g>\n", escape(rest))
+	fmt.Fprintf(&p.b, "%s</text></%s>\n", escape(rest), element)
 }
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#39;")
