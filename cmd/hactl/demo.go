@@ -23,6 +23,7 @@ import (
 	"github.com/hactl/hactl/examples"
 	"github.com/hactl/hactl/reconcile/drill"
 	"github.com/hactl/hactl/reconcile/render"
+	"github.com/hactl/hactl/reconcile/status"
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
 )
@@ -102,14 +103,15 @@ type demo struct {
 	lab    *lab
 	player *drill.Player
 	played []*drill.Outcome
+	recent status.Recent
 }
 
 func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	if d.output != "text" && d.output != "json" {
 		return fmt.Errorf("-o %s: want text or json", d.output)
 	}
-	if err := (&listenFlags{address: d.listen}).check(); err != nil {
-		return err
+	if name, port, err := net.SplitHostPort(d.listen); err != nil || port == "" || !isLoopback(name) {
+		return fmt.Errorf("--listen %s: want an address of loopback and a port, such as 127.0.0.1:9180", d.listen)
 	}
 	if _, err := exec.LookPath("git"); err != nil {
 		return errors.New("the demo needs git")
@@ -129,7 +131,10 @@ func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 	began := time.Now()
 	err = d.play(cmd.Context(), dir, cmd.InOrStdin())
-	if err != nil {
+	if cmd.Context().Err() != nil && !d.keep {
+		return errors.New("interrupted")
+	}
+	if err != nil && cmd.Context().Err() == nil {
 		return err
 	}
 	if d.output == "json" {
@@ -307,6 +312,9 @@ func (d *demo) begun(s drill.Step) {
 
 func (d *demo) ended(o *drill.Outcome) {
 	d.played = append(d.played, o)
+	if o.Step.Verb != drill.Say {
+		d.recent.Add(line(o))
+	}
 	_ = render.DrillStep(d.out, o, d.style)
 }
 
@@ -363,7 +371,7 @@ func (d *demo) page(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--listen: %w", err)
 	}
-	server := &http.Server{Handler: d.lab.pages(), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: d.lab.pages(&d.recent), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(l) }()
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	return "http://" + l.Addr().String() + "/", nil

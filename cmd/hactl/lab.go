@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +41,8 @@ type lab struct {
 	mu   sync.Mutex
 	down map[string]bool // services
 	spec *schema.Spec    // pushed last that evaluates
+	gone map[string]bool // hosts that cannot be reached
+	stop func()          // what watches
 }
 
 // labSite is where the hosts of a lab are: network namespaces, or memory.
@@ -68,8 +72,16 @@ const (
 	labResync = 3 * time.Second
 )
 
-// labHost is the directory of a host's files.
-func labHost(dir, host string) string { return filepath.Join(dir, "hosts", host) }
+// labHost is the directory of a host's files. The path of a socket in it may not
+// be long.
+func labHost(dir, host string) string {
+	const most = 24
+	if len(host) > most {
+		sum := sha256.Sum256([]byte(host))
+		host = host[:most-9] + "-" + hex.EncodeToString(sum[:4])
+	}
+	return filepath.Join(dir, "hosts", host)
+}
 
 // labArgs are the flags of a host's agent.
 func labArgs(dir, host, base string) []string {
@@ -86,7 +98,7 @@ const labFolder = "spec"
 // newLab makes the repository and the services; the hosts are off. zones are
 // those at Cloudflare.
 func newLab(ctx context.Context, dir string, zones []string, st labSite) (*lab, error) {
-	l := &lab{dir: dir, sim: cfsim.New(cfsim.Options{Zones: zones}), site: st, down: map[string]bool{}}
+	l := &lab{dir: dir, sim: cfsim.New(cfsim.Options{Zones: zones}), site: st, down: map[string]bool{}, gone: map[string]bool{}}
 	for _, args := range [][]string{
 		{"init", "--quiet", "--bare", "--initial-branch=main", l.path("spec.git")},
 		{"-C", l.path("spec.git"), "config", "uploadpack.allowFilter", "true"},
@@ -107,6 +119,10 @@ func newLab(ctx context.Context, dir string, zones []string, st labSite) (*lab, 
 	l.base = base
 	l.http = &http.Server{Handler: l, ReadHeaderTimeout: time.Minute}
 	go func() { _ = l.http.Serve(listener) }()
+	watching, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { l.watchEdge(watching) })
+	l.stop = func() { stop(); wg.Wait() }
 	return l, nil
 }
 
@@ -115,6 +131,7 @@ func (l *lab) folder() string          { return filepath.Join(l.dir, "work", lab
 
 // close ends everything.
 func (l *lab) close() error {
+	l.stop()
 	err := l.site.close()
 	_ = l.http.Close()
 	return err
@@ -217,7 +234,10 @@ func (l *lab) evaluate(ctx context.Context) (*schema.Spec, error) {
 // evaluateFolder loads a specification; what is wrong with it is a
 // drill.InvalidError.
 func evaluateFolder(ctx context.Context, dir string) (*schema.Spec, error) {
-	spec, _, err := load.Load(ctx, load.Files{FS: os.DirFS(dir), Dir: ".", Name: func(n string) string { return n }}, load.DefaultLimits())
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	spec, _, err := load.Load(ctx, load.Files{FS: os.DirFS(dir), Dir: ".", Name: func(n string) string { return filepath.Join(dir, n) }}, load.DefaultLimits())
 	var invalid *load.Invalid
 	if errors.As(err, &invalid) {
 		var lines []string
@@ -245,6 +265,7 @@ func (l *lab) hosts(spec *schema.Spec) []string {
 
 // Power implements drill.Lab.
 func (l *lab) Power(ctx context.Context, host string, on bool) error {
+	l.away(host, !on)
 	return l.site.power(ctx, host, on)
 }
 
@@ -255,6 +276,9 @@ func (l *lab) Run(ctx context.Context, host string, on bool) error {
 
 // Cable implements drill.Lab.
 func (l *lab) Cable(_ context.Context, host, iface string, plugged bool) error {
+	if iface == "" {
+		l.away(host, !plugged)
+	}
 	return l.site.cable(host, iface, plugged)
 }
 
@@ -294,24 +318,20 @@ func (l *lab) Silences(since time.Time) map[netip.Addr][]drill.Silence {
 
 // reports are what the agents of the hosts say, by name.
 func (l *lab) reports(ctx context.Context) map[string]*agentReport {
-	entries, err := os.ReadDir(l.path("hosts"))
-	if err != nil {
-		return nil
-	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	all := map[string]*agentReport{}
-	for _, e := range entries {
+	for _, host := range l.hosts(nil) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
 			var r agentReport
-			if err := status.DialLocal(agentSocket(filepath.Join(labHost(l.dir, e.Name()), "run"))).Report(ctx, &r); err != nil {
+			if err := status.DialLocal(agentSocket(filepath.Join(labHost(l.dir, host), "run"))).Report(ctx, &r); err != nil {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			all[e.Name()] = &r
+			all[host] = &r
 		})
 	}
 	wg.Wait()

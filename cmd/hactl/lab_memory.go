@@ -60,6 +60,9 @@ func newMemorySite(dir string, layout *netns.Layout) *memorySite {
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	wires, addresses := map[string]string{}, map[string][]netip.Addr{}
+	for host, a := range layout.Elsewhere { // Unicast peers know it by that.
+		addresses[host] = append(addresses[host], a)
+	}
 	for _, lan := range layout.LANs {
 		for _, p := range lan.Ports {
 			wires[p.Host+"/"+p.Interface] = lan.Name

@@ -172,21 +172,9 @@ func (s *netnsSite) probe(a netip.Addr) error {
 func (s *netnsSite) adverts(since time.Time) []drill.Advert {
 	var all []drill.Advert
 	for _, a := range s.net.Adverts(since) {
-		all = append(all, drill.Advert{Time: a.Time, Host: a.Host, Interface: s.port(a), VRID: int(a.VRID), IPv6: a.IPv6, Priority: int(a.Priority)})
+		all = append(all, drill.Advert{Time: a.Time, Host: a.Host, Interface: a.Interface, VRID: int(a.VRID), IPv6: a.IPv6, Priority: int(a.Priority)})
 	}
 	return all
-}
-
-// port is the interface that an advertisement came from.
-func (s *netnsSite) port(a netns.Advert) string {
-	for _, lan := range s.net.Layout().LANs {
-		for _, p := range lan.Ports {
-			if lan.Name == a.LAN && p.Host == a.Host {
-				return p.Interface
-			}
-		}
-	}
-	return ""
 }
 
 func (s *netnsSite) silences(since time.Time) map[netip.Addr][]drill.Silence {

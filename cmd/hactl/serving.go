@@ -56,16 +56,20 @@ func (f *listenFlags) check() error {
 	if err != nil || port == "" {
 		return fmt.Errorf("--listen %s: want address:port", f.address)
 	}
-	a, err := netip.ParseAddr(name)
-	loopback := name == "localhost" || err == nil && a.IsLoopback()
 	switch {
-	case loopback:
+	case isLoopback(name):
 	case f.cert == "":
 		return fmt.Errorf("--listen %s can be reached from other machines: pass --tls-cert and --tls-key, or an address of loopback", f.address)
 	case f.tokenFile == "":
 		return fmt.Errorf("--listen %s can be reached from other machines: pass --agent-token-file, or an address of loopback", f.address)
 	}
 	return nil
+}
+
+// isLoopback tells whether only this machine can reach a name.
+func isLoopback(name string) bool {
+	a, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && a.IsLoopback()
 }
 
 // files says what is wrong with the files that the flags name.

@@ -34,7 +34,8 @@ var siteHosts = map[string]string{
 	"lb01": "192.168.0.41", "lb02": "192.168.0.42", "lb03": "192.168.0.43", "ka": "192.168.0.44", "svc": servicesAddress,
 }
 
-func newSite(t *testing.T) *site {
+// needNamespaces skips a test where there are none, unless they are required.
+func needNamespaces(t *testing.T) {
 	t.Helper()
 	why := ""
 	if os.Geteuid() != 0 {
@@ -47,6 +48,11 @@ func newSite(t *testing.T) *site {
 	} else if why != "" {
 		t.Skip(why)
 	}
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	needNamespaces(t)
 	s := &site{t: t, prefix: fmt.Sprintf("hs%x%x", os.Getpid(), sites.Add(1)), dir: t.TempDir()}
 	spec := &schema.Spec{Hosts: map[string]schema.Host{}}
 	lan := schema.VirtualRouter{Interface: "eth0", Addresses: []string{vip + "/24"}, Members: map[string]schema.RouterMember{}}

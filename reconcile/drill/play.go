@@ -26,6 +26,7 @@ type Player struct {
 	Begun func(Step)
 	Ended func(*Outcome)
 
+	unseen   *unseen
 	start    string // directory that is opened
 	world    *world
 	head     string // revision that is good
@@ -36,6 +37,12 @@ type Player struct {
 	last     *Outcome
 	folder   folder // as it was pushed last
 	unserved []string
+}
+
+// unseen is a revision that was pushed while Git could not be reached.
+type unseen struct {
+	revision string
+	spec     *schema.Spec
 }
 
 // Open pushes what a directory has, and waits for all hosts to run it: the
@@ -155,9 +162,6 @@ func (p *Player) play(ctx context.Context, s Step) (*Outcome, error) {
 		return o, pause(ctx, d)
 	case Expect:
 		return o, p.expect(ctx, s, o)
-	case Service:
-		p.down[s.Args[0]] = s.Args[1] == "down"
-		return o, p.Lab.Service(ctx, s.Args[0], s.Args[1] == "up")
 	case Drift:
 		return o, p.drift(ctx, driftID(s.Args[0]), o)
 	}
@@ -229,6 +233,15 @@ func (p *Player) act(ctx context.Context, s Step, o *Outcome, active map[string]
 		hosts := w.apart
 		w.apart = nil
 		return p.Lab.Split(ctx, hosts, false)
+	case Service:
+		now()
+		up := s.Args[1] == "up"
+		p.down[s.Args[0]] = !up
+		if u := p.unseen; u != nil && !p.down["git"] {
+			p.unseen, p.head, o.Revision = nil, u.revision, u.revision
+			w.follow(u.spec)
+		}
+		return p.Lab.Service(ctx, s.Args[0], up)
 	case Check:
 		now()
 		if w.failing[host] == nil {
@@ -289,6 +302,10 @@ func (p *Player) push(ctx context.Context, s Step, o *Outcome) error {
 	o.Revision, p.pushed, p.folder, p.drained = revision, former, present, drained
 	if invalid != nil {
 		o.Why = invalid.Error()
+		return nil
+	}
+	if p.down["git"] && before != nil {
+		p.unseen, o.Revision = &unseen{revision, spec}, "" // Nobody can know yet.
 		return nil
 	}
 	p.head = revision

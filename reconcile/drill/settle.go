@@ -89,7 +89,6 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 		switch {
 		case !there:
 			return name + " does not answer"
-		case p.down["git"]:
 		case refused && h.Refused != o.Revision:
 			return name + " has not refused the revision"
 		case h.Revision != p.head:
@@ -148,7 +147,7 @@ func (p *Player) measure(o *Outcome, hosts map[string]Host, predictions []Predic
 				}
 			}
 		}
-		s.Took = p.took(o, x, adverts)
+		s.Took = p.took(o, x, adverts, hosts)
 		if x.Cause == "" && s.Quiet == 0 && slices.Equal(s.Now, x.To) {
 			continue
 		}
@@ -165,8 +164,9 @@ func (p *Player) measure(o *Outcome, hosts map[string]Host, predictions []Predic
 }
 
 // took is how long the switch took, from what its cause names; 0 where that was
-// not seen.
-func (p *Player) took(o *Outcome, x Prediction, adverts []Advert) time.Duration {
+// not seen. A new Active router whose advertisements are not, as those to
+// unicast peers that are gone, is believed when it says since when it is.
+func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[string]Host) time.Duration {
 	if len(x.To) != 1 || x.Switch == 0 {
 		return 0
 	}
@@ -176,6 +176,9 @@ func (p *Player) took(o *Outcome, x Prediction, adverts []Advert) time.Duration 
 			first = a.Time
 			break
 		}
+	}
+	if is := hosts[x.To[0]].Routers[x.Router]; first.IsZero() && is.State == "active" && is.Since.After(o.At) {
+		first = is.Since
 	}
 	began := time.Time{}
 	switch x.Cause {

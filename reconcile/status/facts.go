@@ -66,6 +66,8 @@ type Check struct {
 // Host is what the page shows of one host of the specification.
 type Host struct {
 	Name string
+	// Link is where its own page is, "" for nowhere that is known.
+	Link string
 	// Unknown says why it cannot be told; the rest is zero then.
 	Unknown string
 	// Asked is when it said the rest; zero for now.

@@ -94,7 +94,7 @@ func (l *LAN) Holders(address netip.Addr) []string {
 func (l *LAN) now() time.Duration { return time.Since(l.epoch) }
 
 // send queues a message for the hosts that it reaches. l.mu is held.
-func (l *LAN) send(from *Node, wire string, source, group netip.Addr, peers []netip.Addr, message []byte) {
+func (l *LAN) send(from *Node, wire string, source, group netip.Addr, peers []netip.Addr, message func(to netip.Addr) []byte) {
 	for _, to := range l.nodes {
 		if to == from || !to.on || l.cut != nil && l.cut(from.name, to.name) {
 			continue
@@ -107,7 +107,7 @@ func (l *LAN) send(from *Node, wire string, source, group netip.Addr, peers []ne
 			}
 			destination = peers[at]
 		}
-		l.queue = append(l.queue, frame{from, to, wire, vrrp.Packet{Source: source, Destination: destination, TTL: 255, Message: message}})
+		l.queue = append(l.queue, frame{from, to, wire, vrrp.Packet{Source: source, Destination: destination, TTL: 255, Message: message(destination)}})
 	}
 }
 

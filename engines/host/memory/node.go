@@ -304,7 +304,7 @@ func (n *Node) handle(r *router, ev vrrp.Event) {
 				if n.lan.watch != nil {
 					n.lan.watch(Advert{time.Now(), n.name, r.cfg.Interface, r.cfg.VRID, group.Is6(), a.Priority})
 				}
-				n.lan.send(n, n.lan.wireOf(n, r.cfg.Interface), source, group, r.cfg.Peers, r.machine.Append(nil, group, a.Priority))
+				n.lan.send(n, n.lan.wireOf(n, r.cfg.Interface), source, group, r.cfg.Peers, func(to netip.Addr) []byte { return r.machine.Append(nil, to, a.Priority) })
 			}
 		case vrrp.ActionAdd:
 			for _, address := range a.Addresses {
