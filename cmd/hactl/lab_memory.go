@@ -34,11 +34,15 @@ type memorySite struct {
 	ctx    context.Context // of the probes
 	group  sync.WaitGroup
 
+	// air guards seen. The LAN takes it while it has its own lock, which mu's
+	// holders ask for.
+	air  sync.Mutex
+	seen []drill.Advert
+
 	mu        sync.Mutex
 	agents    map[string]*memoryAgent
 	unplugged map[string]bool // hosts that nobody reaches
 	apart     map[string]bool
-	seen      []drill.Advert
 	probes    map[netip.Addr]*memoryProbe
 }
 
@@ -73,8 +77,8 @@ func newMemorySite(dir string, layout *netns.Layout) *memorySite {
 	}
 	s.lan.Wire(func(host, iface string) string { return wires[host+"/"+iface] })
 	s.lan.Watch(func(a memory.Advert) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+		s.air.Lock()
+		defer s.air.Unlock()
 		s.seen = append(s.seen, drill.Advert{Time: a.Time, Host: a.Host, Interface: a.Interface, VRID: int(a.VRID), IPv6: a.IPv6, Priority: int(a.Priority)})
 		if n := len(s.seen) - mostAdverts; n > mostAdverts/4 {
 			s.seen = slices.Clone(s.seen[n:])
@@ -210,8 +214,8 @@ func (s *memorySite) split(hosts []string, apart bool) error {
 }
 
 func (s *memorySite) adverts(since time.Time) []drill.Advert {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.air.Lock()
+	defer s.air.Unlock()
 	first := len(s.seen)
 	for first > 0 && !s.seen[first-1].Time.Before(since) {
 		first--
