@@ -5,7 +5,7 @@ GO ?= go
 FUZZTIME ?= 5000x
 FUZZ ?= $(shell grep -rln 'func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-.PHONY: build test tools lint fuzz vuln bench bench-vrrp bench-agent update clean
+.PHONY: build test tools lint fuzz vuln bench bench-vrrp bench-agent bench-lab update clean
 
 build: ## the static binary, ./hactl
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o hactl ./cmd/hactl
@@ -53,6 +53,9 @@ bench-vrrp: ## hactl beside keepalived in network namespaces, in turn; needs roo
 
 bench-agent: ## memory, processor time and timers of the agent as shipped; needs root, takes three times as long as each part
 	HACTL_NETNS=required HACTL_BENCH_AGENT=$${HACTL_BENCH_AGENT:-2m} $(GO) test -v -count=1 -run TestMeasureAgent -timeout 1h ./cmd/hactl
+
+bench-lab: ## how near a drill's predictions are; needs root, takes half a minute for each round
+	HACTL_BENCH_LAB=$${HACTL_BENCH_LAB:-10} $(GO) test -v -count=1 -run TestMeasureLab -timeout 1h ./cmd/hactl
 
 bench: ## the figures of the README, each beside its limit
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./cmd/hactl

@@ -16,6 +16,16 @@ import (
 // long something took is for benchmarks: a deviation in that is no failure here.
 func drilled(t *testing.T, args ...string) map[string]*drill.Outcome {
 	t.Helper()
+	steps := map[string]*drill.Outcome{}
+	for _, o := range drilledInOrder(t, args...) {
+		steps[o.Step.String()] = o
+	}
+	return steps
+}
+
+// drilledInOrder returns the outcomes as they came.
+func drilledInOrder(t *testing.T, args ...string) []*drill.Outcome {
+	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -36,9 +46,7 @@ func drilled(t *testing.T, args ...string) map[string]*drill.Outcome {
 	if err := json.Unmarshal(out, &report); err != nil || report.Version != 1 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	steps := map[string]*drill.Outcome{}
 	for _, o := range report.Steps {
-		steps[o.Step.String()] = o
 		for _, d := range o.Deviations {
 			if strings.Contains(d, "was predicted") || strings.Contains(d, "was expected") && strings.Contains(d, "did not answer for") {
 				t.Logf("%s: %s", o.Step, d)
@@ -47,7 +55,7 @@ func drilled(t *testing.T, args ...string) map[string]*drill.Outcome {
 			}
 		}
 	}
-	return steps
+	return report.Steps
 }
 
 // moved checks that a step took the address from one host to another.

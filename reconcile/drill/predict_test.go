@@ -161,7 +161,7 @@ func TestPredictionsAgreeWithWhatIf(t *testing.T) {
 			for _, m := range topology.New(spec).WhatIf([]topology.Component{{Kind: topology.KindHost, Name: host}}, "").Moves {
 				p, ok := after[m.Router]
 				to := slices.DeleteFunc([]string{m.To}, func(h string) bool { return h == "" })
-				if !ok || !slices.Equal(p.To, to) || !slices.Equal(p.From, []string{m.From}) || p.Switch != time.Duration(m.Death) {
+				if !ok || !slices.Equal(p.To, to) || !slices.Equal(p.From, []string{m.From}) || p.Switch != time.Duration(m.Death) || m.To != "" && w.router(m.Router, []string{m.From}, nil).Switch != time.Duration(m.Handover) {
 					t.Errorf("%s without %s: the drill says %+v, whatif %+v", file, host, p, m)
 				}
 				delete(after, m.Router)

@@ -67,7 +67,7 @@ func moveText(m topology.Move) string {
 	case m.From == "":
 		text = fmt.Sprintf("(%s): to %s", addresses, m.To)
 	default:
-		text = fmt.Sprintf("(%s): %s -> %s, after %s; about one network round if %s hands over", addresses, m.From, m.To, about(m.Death), m.From)
+		text = fmt.Sprintf("(%s): %s -> %s, after %s of silence; if %s hands over, after %s and without", addresses, m.From, m.To, about(m.Death), m.From, about(m.Handover))
 	}
 	if m.Sticky {
 		text += " (preempt: false, so that another member may have it now)"

@@ -265,7 +265,7 @@ func TestWhatIfFollowsTheVirtualRouter(t *testing.T) {
 	}
 	o := m.WhatIf([]topology.Component{lb01}, "")
 	// Version 2: three seconds and (256-100)/256 of one.
-	want := []topology.Move{{Router: "web", Addresses: []string{"192.168.0.40/24"}, From: "lb01", To: "lb02", Death: 3609375 * 1000}}
+	want := []topology.Move{{Router: "web", Addresses: []string{"192.168.0.40/24"}, From: "lb01", To: "lb02", Death: 3609375 * 1000, Handover: 609375 * 1000}}
 	if !reflect.DeepEqual(o.Moves, want) {
 		t.Errorf("%+v", o.Moves)
 	}

@@ -60,8 +60,10 @@ type Move struct {
 	To   string `json:"to,omitempty"`
 	// Death is how long the addresses are silent when the host just dies:
 	// Active_Down_Interval of the new one (RFC 9568, 6.1; RFC 3768, 6.1).
-	// Handed over, stopped or drained, they are for about one network round.
 	Death schema.Duration `json:"death,omitempty"`
+	// Handover is when the new one takes over where the former hands over, stopped
+	// or drained, and answers meanwhile: the new one's Skew_Time.
+	Handover schema.Duration `json:"handover,omitempty"`
 	// Sticky: with preempt false another member may be Active now.
 	Sticky bool `json:"sticky,omitempty"`
 }
@@ -135,7 +137,7 @@ func (m *Model) move(r *router, before, after *state) (Move, bool) {
 	v := m.spec.VirtualRouters[r.name]
 	move := Move{Router: r.name, Addresses: slices.Concat(v.Addresses, v.ExcludedAddresses), From: from.host, To: to.host, Sticky: !v.Preempt && !slices.Contains(r.active, from.host)}
 	if to.host != "" {
-		move.Death = ActiveDownInterval(v, to.priority)
+		move.Death, move.Handover = ActiveDownInterval(v, to.priority), SkewTime(v, to.priority)
 	}
 	return move, true
 }
@@ -289,7 +291,7 @@ func (m *Model) switches(e *Entry, x EntryOutcome, before, after *state, moves [
 		if move.To != "" && slices.Contains(x.Before.Routers, move.Router) && slices.Contains(x.After.Routers, move.Router) {
 			found = append(found, Switch{
 				By: KindVirtualRouter + "/" + move.Router, Within: move.Death,
-				Detail: fmt.Sprintf("Active_Down_Interval of %s; about one network round if %s hands over", move.To, move.From),
+				Detail: fmt.Sprintf("Active_Down_Interval of %s; no silence if %s hands over", move.To, move.From),
 			})
 		}
 	}
