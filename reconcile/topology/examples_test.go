@@ -113,12 +113,16 @@ func TestThePublishedSetupsGetTheirAuthorsVerdict(t *testing.T) {
 				"loadBalancer/www.example.com [region WNAM]:", "loadBalancer/www.example.com [elsewhere]:", "dnsRecord/v6.example.com: address/2001:db8::11",
 			},
 		},
+		{
+			"edge-and-lan", "", "Tokyo is one site, which the cloud stands in for; within it either host will do",
+			[]string{"loadBalancer/www.example.com: address/203.0.113.80 site/tokyo", "hostname/tokyo.example.com: site/tokyo; host/lb01 host/lb02", "virtualRouter/web: site/tokyo; host/lb01 host/lb02"},
+		},
 	} {
 		if got := verdict(topology.New(example(t, c.example, c.more))); !slices.Equal(got, c.want) {
 			t.Errorf("%s, %q: %s\n got %s\nwant %s", c.example, c.more, c.says, strings.Join(got, "\n     "), strings.Join(c.want, "\n     "))
 		}
 	}
-	for _, e := range []string{"keepalived-pair", "tunnel-replicas", "lb-public-hostnames", "lb-private-network", "private-lb-warp", "multi-cloud-geo"} {
+	for _, e := range []string{"keepalived-pair", "tunnel-replicas", "lb-public-hostnames", "lb-private-network", "private-lb-warp", "multi-cloud-geo", "edge-and-lan"} {
 		if traps := topology.New(example(t, e, "")).Spof(1).Traps; len(traps) > 0 {
 			t.Errorf("%s: %v", e, traps)
 		}
