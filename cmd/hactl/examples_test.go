@@ -48,6 +48,9 @@ func TestExamplesConverge(t *testing.T) {
 				t.Errorf("validate: %s", out)
 			}
 			hactl(0, "fmt", "--check")
+			if drawn, err := os.ReadFile(filepath.Join(dir, "topology.svg")); err == nil && hactl(0, "graph") != string(drawn) {
+				t.Errorf("the picture is another one: hactl graph -C %s --out %s/topology.svg", dir, dir)
+			}
 			hactl(2, "diff")
 			hactl(0, "apply", "--yes")
 			if out := hactl(0, "diff"); !strings.Contains(out, "Nothing to do") {
