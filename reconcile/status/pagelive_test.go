@@ -299,6 +299,7 @@ func BenchmarkPage(b *testing.B) {
 			size := 0
 			for b.Loop() {
 				r := httptest.NewRequest(http.MethodGet, down("host/a00"), nil)
+				r.Host = "localhost"
 				r.Header.Set("Accept-Encoding", "gzip")
 				answer := httptest.NewRecorder()
 				h.ServeHTTP(answer, r)
