@@ -98,7 +98,7 @@ func (v *view) health(spec *schema.Spec) {
 func tunnelRow(name string, t reconcile.TunnelHealth, spec *schema.Spec) healthRow {
 	row := healthRow{Name: topology.KindTunnel + "/" + name, State: cmp.Or(t.Status, "of no known status"), Good: t.Status == "healthy"}
 	row.Summary = connected(t, wantedConnectors(spec, name))
-	for _, c := range t.Connectors {
+	for _, c := range t.Connectors[:min(len(t.Connectors), mostList)] {
 		text := cmp.Or(c.Address, c.ID)
 		if c.Version != "" {
 			text += ", cloudflared " + c.Version

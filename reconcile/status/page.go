@@ -136,16 +136,16 @@ func (p *Page) view(r *http.Request) *view {
 	if p.Recent != nil {
 		v.Recent = p.Recent.Lines()
 	}
-	if p.Hosts != nil {
-		v.hosts(p.Hosts(r.Context()))
-	} else {
-		v.hosts(nil)
-	}
 	k := p.knows()
 	var spec *schema.Spec
 	if k != nil {
 		spec = k.spec
 	}
+	var others []Host
+	if p.Hosts != nil {
+		others = p.Hosts(r.Context())
+	}
+	v.hosts(others, spec)
 	v.seats(spec)
 	v.edge()
 	v.health(spec)

@@ -57,14 +57,18 @@ func fold[T any](rows []T, dull func(*T) bool) (shown, folded []T) {
 	return shown, folded
 }
 
-// hosts fills in the hosts, this agent's from its own facts.
-func (v *view) hosts(all []Host) {
+// hosts fills in the hosts, this agent's from its own facts, and others' as far
+// as they can be taken at their word.
+func (v *view) hosts(said []Host, spec *schema.Spec) {
+	all := make([]Host, 0, len(said))
+	for _, h := range said {
+		all = append(all, within(h, spec, v.Now))
+	}
 	own := Host{Name: v.Host, Revision: v.Follow.Revision, Accepted: v.Follow.Accepted, Leads: v.Edge.Leadership.Mine, Edge: v.Edge}
 	if v.Engine != nil {
 		own.Routers = v.Engine.Routers
 	}
 	if i := slices.IndexFunc(all, func(h Host) bool { return h.Name == v.Host }); i >= 0 && v.Host != "" {
-		all = slices.Clone(all)
 		own.Note = all[i].Note
 		all[i] = own
 	} else if v.Host != "" {

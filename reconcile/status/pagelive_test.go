@@ -99,7 +99,7 @@ func TestThePageShowsHowTheEdgeDoes(t *testing.T) {
 	older, newer := healthy(w.spec, time.Now().Add(-time.Hour)), healthy(w.spec, time.Now().Add(-3*time.Second))
 	newer.Pools["site00"] = reconcile.PoolHealth{}
 	w.facts.Edge.Leadership.Mine, w.facts.Edge.Health = false, older
-	w.host("b00").Edge.Health = newer
+	w.host("b00").Leads, w.host("b00").Edge.Health = true, newer
 	w.says(t, "/", []string{"saw it 3s ago, asked by b00", "pool/site00 unhealthy"})
 	w.facts.Edge.Health, w.host("b00").Edge.Health = nil, nil
 	w.says(t, "/", []string{"Not known: nobody that leads has said so"})

@@ -526,3 +526,12 @@ func TestAnAnswerIsBounded(t *testing.T) {
 		t.Error("40 MiB were read")
 	}
 }
+
+func TestAnAnswerIsBoundedInMemory(t *testing.T) {
+	body := `{"steps":[` + strings.Repeat("{},", 1<<19) + "{}]}"
+	client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+	var report struct{ Steps []reconcile.Step }
+	if err := client.Report(t.Context(), &report); err == nil || len(report.Steps) != 0 {
+		t.Errorf("%d bytes are %d steps: %v", len(body), len(report.Steps), err)
+	}
+}
