@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,8 +19,62 @@ import (
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/follow"
 	"github.com/hactl/hactl/reconcile/status"
+	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/reconcile/topology/draw"
 	"github.com/hactl/hactl/schema"
 )
+
+// TestThePageMarksAsTheGraphDoes: hactl graph --live has the same marks.
+func TestThePageMarksAsTheGraphDoes(t *testing.T) {
+	for name, change := range map[string]func(*world){
+		"a good day": func(*world) {},
+		"a bad day":  (*world).bad,
+		"in fault":   func(w *world) { w.router("b00", "site00").State, w.facts.Engine.Routers[0].State = "active", "fault" },
+		"one of two": func(w *world) {
+			h := w.facts.Edge.Health.Tunnels["site01"]
+			h.Connectors[1].Address = "192.0.2.1"
+			h.Connectors = h.Connectors[1:]
+			w.facts.Edge.Health.Tunnels["site01"] = h
+		},
+		"nothing known": func(w *world) { w.facts.Edge.Health, w.hosts = nil, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(2)
+			change(w)
+			known := []status.Host{{Name: "a00", Routers: w.facts.Engine.Routers}}
+			for _, h := range w.hosts {
+				if h.Name != "a00" {
+					known = append(known, h)
+				}
+			}
+			m := topology.New(w.spec)
+			g, marks := m.Graph(), draw.Marks{}
+			marks.AddConditions(topology.Conditions(w.spec, status.Live(known, w.facts.Edge.Health)))
+			class := regexp.MustCompile(`id="n(\d+)"[^>]* class="([^"]*)"`)
+			classes := func(picture string) map[string]string {
+				found := map[string]string{}
+				for _, x := range class.FindAllStringSubmatch(picture, -1) {
+					found[x[1]] = x[2]
+				}
+				return found
+			}
+			want := classes(string(draw.SVG(g, marks, draw.Options{Link: func(string) (string, string) { return "x", "" }})))
+			b, err := io.ReadAll(fetch(t, w.server().Reader(), "/").Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := classes(string(b))
+			for i, n := range g.Nodes {
+				if id := fmt.Sprint(i); got[id] != "" && got[id] != want[id] {
+					t.Errorf("%s is %q on the page, and %q in the graph", n.ID, got[id], want[id])
+				}
+			}
+			if len(got) < len(m.Components()) {
+				t.Errorf("%d nodes have been compared", len(got))
+			}
+		})
+	}
+}
 
 // says fetches a page and wants these words in it, and none of the others.
 func (w *world) says(t *testing.T, path string, want []string, not ...string) {
@@ -92,6 +147,16 @@ func TestThePageShowsHowTheEdgeDoes(t *testing.T) {
 		"tunnel/site01 down 0 of 2 connectors", "tunnel, ! unhealthy down, 0 of 2 connectors", "connector, ! unhealthy not connected",
 		"pool/site01 unhealthy 0 of 2 origins healthy", "tunnel: response code mismatch, HTTP 530", "origin, ! unhealthy TCP connection failed",
 		"Part of it cannot be read: the pools of one page", "Not known: pool/site00", "tunnel/site01 is down", "pool/site01 is unhealthy",
+	})
+
+	// Cloudflare finds a tunnel healthy that has one of its two connectors.
+	w = newWorld(1)
+	tunnel := w.facts.Edge.Health.Tunnels["site00"]
+	tunnel.Connectors = tunnel.Connectors[:1]
+	w.facts.Edge.Health.Tunnels["site00"] = tunnel
+	w.says(t, "/", []string{
+		"a00: needs a look", "tunnel/site00 is short of connectors", "tunnel/site00 short of connectors 1 of 2 connectors",
+		"tunnel, ! unhealthy 1 of 2 connectors", "site00@a00, connector, healthy 4 connections", "site00@b00, connector, ! unhealthy not connected",
 	})
 
 	// Of a host that does not lead, the newest that another one has.
