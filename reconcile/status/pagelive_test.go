@@ -105,6 +105,10 @@ func TestThePageShowsAllHosts(t *testing.T) {
 		"fedcba987654 another revision", "runs another: fedcba9", "b01 Not known: the connection is refused", "host · 10.0.1.2, not known",
 	})
 
+	// The same host answers, on another way.
+	w = newWorld(1)
+	w.says(t, down("connector/site00@b00"), []string{"over a connector on a00 in place of", "over a connector on a00, b00"}, "Virtual Router site00: ")
+
 	// Who is Active is not who would be if it failed.
 	w = newWorld(1)
 	w.says(t, down("host/a00"), []string{"Virtual Router · 10.0.0.100/24, goes to b00"}, "active on a00")
