@@ -99,7 +99,17 @@ func (v *view) State() string {
 // Attention tells whether something of this agent is to be looked at.
 func (v *view) Attention() bool {
 	f := v.Follow
-	return f.Refused != nil || f.Fetch.Err != "" || f.Suspended != nil || f.Unfit != "" || f.Unsaved != "" || v.Edge.Err != ""
+	return f.Refused != nil || f.Fetch.Err != "" || f.Suspended != nil || f.Unfit != "" || f.Unsaved != "" || v.Edge.Err != "" ||
+		v.EdgeWaits() != ""
+}
+
+// EdgeWaits says why this agent leads and applies nothing, such as a guard rail
+// that refuses; hactl status calls that unwell, too.
+func (v *view) EdgeWaits() string {
+	if !v.Edge.Leadership.Mine || v.Follow.Suspended != nil {
+		return ""
+	}
+	return v.Edge.Waits
 }
 
 // ServeHTTP writes the page.

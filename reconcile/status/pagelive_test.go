@@ -175,6 +175,13 @@ func TestThePageShowsHowTheEdgeDoes(t *testing.T) {
 }
 
 func TestThePageShowsWhatIsPending(t *testing.T) {
+	// What waits for somebody is no good day, whoever else is well.
+	refused := newWorld(1)
+	refused.facts.Edge.Waits = "the guard rails refuse it"
+	refused.says(t, "/", []string{"a00: needs a look", "The edge waits: the guard rails refuse it"})
+	refused.facts.Edge.Leadership.Mine = false
+	refused.says(t, "/", []string{"a00: well"}, "The edge waits")
+
 	w := newWorld(1)
 	w.says(t, "/", []string{
 		"update pool/site00", "~ origins.cloud.weight: 1 → 0.2", "delete dnsRecord/old (no longer in the specification)",
