@@ -3,6 +3,7 @@ package status_test
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -78,4 +79,13 @@ func TestAQueryIsPlayedWithinBounds(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
 	w.says(t, "/?"+strings.Repeat("down=host/nope&", 1000)+"down=host/b00", []string{"Not played: nothing that requests depend on is called host/nope"}, "Played as failed")
+}
+
+func TestAnAnswerIsBoundedInMemory(t *testing.T) {
+	body := `{"steps":[` + strings.Repeat("{},", 1<<19) + "{}]}"
+	client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+	var report struct{ Steps []reconcile.Step }
+	if err := client.Report(t.Context(), &report); err == nil || len(report.Steps) != 0 {
+		t.Errorf("%d bytes are %d steps: %v", len(body), len(report.Steps), err)
+	}
 }
