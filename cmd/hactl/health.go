@@ -8,20 +8,22 @@ import (
 	"time"
 
 	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/schema"
 )
 
 // mostUnhealthy bounds what one line names.
 const mostUnhealthy = 6
 
-// healthText is how the edge does, in a line; "" where nobody has looked.
-func healthText(h *reconcile.Health, now time.Time) string {
+// healthText is how the edge does, in a line; "" where nobody has looked. spec
+// says how many connectors a tunnel is to have, nil where it is not at hand.
+func healthText(h *reconcile.Health, spec *schema.Spec, now time.Time) string {
 	if h == nil {
 		return ""
 	}
 	if h.Read.IsZero() {
 		return "not known: " + firstLine(h.Err)
 	}
-	sick := unhealthy(h)
+	sick := unhealthy(h, spec)
 	text := "all healthy"
 	switch n := len(sick); {
 	case len(h.Tunnels)+len(h.Pools) == 0:
@@ -39,7 +41,7 @@ func healthText(h *reconcile.Health, now time.Time) string {
 }
 
 // unhealthy are the tunnels, pools and origins that are, and why.
-func unhealthy(h *reconcile.Health) (sick []string) {
+func unhealthy(h *reconcile.Health, spec *schema.Spec) (sick []string) {
 	for _, name := range slices.Sorted(maps.Keys(h.Pools)) {
 		p := h.Pools[name]
 		if !p.Healthy {
@@ -52,8 +54,15 @@ func unhealthy(h *reconcile.Health) (sick []string) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.Tunnels)) {
-		if t := h.Tunnels[name]; t.Status != "healthy" {
+		t, wanted := h.Tunnels[name], 0
+		if spec != nil {
+			wanted = len(spec.Tunnels[name].Connectors)
+		}
+		switch n := len(t.Connectors); {
+		case t.Status != "healthy":
 			sick = append(sick, fmt.Sprintf("tunnel/%s (%s)", name, t.Status))
+		case n > 0 && n < wanted:
+			sick = append(sick, fmt.Sprintf("tunnel/%s (%d of %d connectors)", name, n, wanted))
 		}
 	}
 	return sick

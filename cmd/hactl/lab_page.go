@@ -30,7 +30,7 @@ func (l *lab) pages(recent *status.Recent) http.Handler {
 		}
 		l.agent(name).ServeHTTP(w, r)
 	})
-	return mux
+	return status.OnlyHere(mux)
 }
 
 // agent passes requests on to the agent of a host.

@@ -140,10 +140,10 @@ func liveOf(health *reconcile.Health, failed error, answers []answer, now time.T
 			}
 		}
 		hosts = append(hosts, h)
-		if a.report == nil || a.report.Edge.Health == nil {
+		if a.report == nil || a.report.Edge.Health == nil || !a.report.Edge.Leadership.Mine {
 			continue
 		}
-		if e := a.report.Edge.Health; now.Sub(e.Read) < oldHealth && (newest == nil || e.Read.After(newest.Read)) {
+		if e := a.report.Edge.Health; now.Sub(e.Read).Abs() < oldHealth && (newest == nil || e.Read.After(newest.Read)) {
 			newest = e
 		}
 	}

@@ -25,7 +25,7 @@ import (
 // state.
 func answering(name, state string, health *reconcile.Health) answer {
 	return answer{host: name, report: &agentReport{
-		Version: reportVersion, Host: name, Edge: follow.EdgeState{Health: health},
+		Version: reportVersion, Host: name, Edge: follow.EdgeState{Health: health, Leadership: follow.Leadership{Mine: health != nil}},
 		Engine: &host.Status{Routers: []host.RouterStatus{{Name: "web", State: state, Priority: 90, Problem: "a problem"}}},
 	}}
 }
@@ -35,6 +35,8 @@ func TestLiveIsWhatIsAnswered(t *testing.T) {
 	read := func(ago time.Duration, err string) *reconcile.Health {
 		return &reconcile.Health{Read: now.Add(-ago), Err: err, Tunnels: map[string]reconcile.TunnelHealth{"home": {Status: "down"}}}
 	}
+	follows := answering("lb02", "backup", read(0, "of a host that does not lead"))
+	follows.report.Edge.Leadership.Mine = false
 	silent := answer{host: "lb03", err: errors.New("no route to host\nat all")}
 	for _, c := range []struct {
 		name    string
@@ -49,6 +51,8 @@ func TestLiveIsWhatIsAnswered(t *testing.T) {
 		{"the agent that leads, without a token", nil, errNoTokenHere, []answer{answering("lb01", "active", read(time.Minute, "")), answering("lb02", "backup", nil), silent}, time.Minute, "[host lb03: no route to host]"},
 		{"the newest", nil, errNoTokenHere, []answer{answering("lb01", "active", read(time.Minute, "")), answering("lb02", "backup", read(time.Second, "x"))}, time.Second, "[Cloudflare: x]"},
 		{"of another time", nil, errNoTokenHere, []answer{answering("lb01", "active", read(time.Hour, ""))}, -1, "[Cloudflare: " + errNoTokenHere.Error() + "]"},
+		{"still to come", nil, errNoTokenHere, []answer{answering("lb01", "active", read(-time.Hour, ""))}, -1, "[Cloudflare: " + errNoTokenHere.Error() + "]"},
+		{"by who does not lead", nil, errNoTokenHere, []answer{follows}, -1, "[Cloudflare: " + errNoTokenHere.Error() + "]"},
 		{"nothing to ask", nil, nil, nil, -1, "[]"},
 		{"an engine that is silent", nil, nil, []answer{{host: "lb01", report: &agentReport{EngineError: "timeout"}}}, -1, "[host lb01: its VRRP engine does not answer: timeout]"},
 	} {

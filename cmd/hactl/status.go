@@ -21,6 +21,7 @@ import (
 	"github.com/hactl/hactl/engines/vrrp"
 	"github.com/hactl/hactl/reconcile/render"
 	"github.com/hactl/hactl/reconcile/status"
+	"github.com/hactl/hactl/schema"
 )
 
 func newStatus() *cobra.Command {
@@ -105,7 +106,7 @@ func (s *statusCommand) shower(cmd *cobra.Command) (func(context.Context) error,
 		if s.output == "json" {
 			err = encodeAnswers(w, answers)
 		} else {
-			err = showHosts(render.Clean{W: w}, answers, time.Now())
+			err = showHosts(render.Clean{W: w}, l.spec, answers, time.Now())
 		}
 		if err == nil && slices.ContainsFunc(answers, answer.unwell) {
 			err = errUnwell
@@ -201,7 +202,7 @@ func (a answer) unwell() bool {
 func ago(now, t time.Time) string { return now.Sub(t).Round(time.Second).String() }
 
 // showHosts writes a line for each host, then who has which Virtual Router.
-func showHosts(w io.Writer, answers []answer, now time.Time) error {
+func showHosts(w io.Writer, spec *schema.Spec, answers []answer, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "HOST\tREVISION\tFOR\tLEADS\tACTIVE FOR\tNOTE")
 	type seat struct{ host, state string }
@@ -245,7 +246,7 @@ func showHosts(w io.Writer, answers []answer, now time.Time) error {
 				read = ago(now, e.Looked) + " ago"
 			}
 			fmt.Fprintf(t, "by %s\t%s\t%s\t%d\t%d\t%d\t%s\n", a.host, cmp.Or(short(e.Revision), "not applied"), read, e.Objects, len(e.Pending), len(e.Drift), firstLine(note))
-			if text := healthText(e.Health, now); text != "" {
+			if text := healthText(e.Health, spec, now); text != "" {
 				fmt.Fprintf(t, "health: %s\n", text)
 			}
 		}
@@ -401,7 +402,7 @@ func (r *agentReport) showEdge(line func(name, format string, args ...any), now 
 	for _, c := range e.Conflicts {
 		line("conflict", "%s %s", c.ID, c.Message)
 	}
-	if text := healthText(e.Health, now); text != "" {
+	if text := healthText(e.Health, nil, now); text != "" {
 		line("health", "%s", text)
 	}
 	if r.API != nil {

@@ -31,6 +31,10 @@ type Client struct {
 const (
 	clientTimeout = 10 * time.Second
 	largestAnswer = 16 << 20
+	// mostParts bounds what an answer may become in memory, where two bytes can
+	// be a step of a plan: a list has a comma for each. A thousand steps have some
+	// ten thousand.
+	mostParts = 1 << 18
 )
 
 // DialLocal is a client of the socket at path.
@@ -72,6 +76,9 @@ func (c *Client) Report(ctx context.Context, out any) error {
 	body, err := c.do(ctx, http.MethodGet, "/status", nil)
 	if err != nil {
 		return err
+	}
+	if n := bytes.Count(body, []byte(",")); n > mostParts {
+		return fmt.Errorf("the answer makes no sense: it has %d parts", n)
 	}
 	if err := json.Unmarshal(body, out); err != nil {
 		return fmt.Errorf("the answer makes no sense: %w", err)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/topology"
-	"github.com/hactl/hactl/reconcile/topology/draw"
 	"github.com/hactl/hactl/schema"
 )
 
@@ -97,8 +96,12 @@ func (v *view) health(spec *schema.Spec) {
 
 func tunnelRow(name string, t reconcile.TunnelHealth, spec *schema.Spec) healthRow {
 	row := healthRow{Name: topology.KindTunnel + "/" + name, State: cmp.Or(t.Status, "of no known status"), Good: t.Status == "healthy"}
-	row.Summary = connected(t, wantedConnectors(spec, name))
-	for _, c := range t.Connectors {
+	wanted := wantedConnectors(spec, name)
+	if n := len(t.Connectors); row.Good && n > 0 && n < wanted { // Cloudflare does not know how many there are to be.
+		row.State, row.Good = "short of connectors", false
+	}
+	row.Summary = connected(t, wanted)
+	for _, c := range t.Connectors[:min(len(t.Connectors), mostList)] {
 		text := cmp.Or(c.Address, c.ID)
 		if c.Version != "" {
 			text += ", cloudflared " + c.Version
@@ -157,37 +160,27 @@ func failure(o reconcile.OriginHealth) string {
 	return strings.Join(parts, ", ")
 }
 
-// sign marks tunnels, pools and origins in the picture; and a connector where
-// nobody is connected for its tunnel, or somebody is from its host's address. Of
-// the others nobody knows which connector is which.
-func (v *healthView) sign(s signs, spec *schema.Spec) {
-	well := map[bool]draw.Mark{true: draw.Healthy, false: draw.Unhealthy}
+// notes say of a tunnel how many are connected for it, of a connector how well,
+// where one comes from its host's address, and of an origin why it is unhealthy.
+func (v *healthView) notes(s signs, spec *schema.Spec) {
 	for name, t := range v.h.Tunnels {
 		note := connected(t, wantedConnectors(spec, name))
 		if t.Status != "healthy" {
 			note = t.Status + ", " + note
 		}
-		s.set(topology.KindTunnel, name, note, well[t.Status == "healthy"])
-		if spec == nil {
-			continue
-		}
+		s.note(topology.KindTunnel, name, note)
 		for _, host := range spec.Tunnels[name].Connectors {
 			at := slices.IndexFunc(t.Connectors, func(c reconcile.ConnectorHealth) bool {
 				return c.Address != "" && c.Address == spec.Hosts[host].Address
 			})
-			switch {
-			case len(t.Connectors) == 0:
-				s.set(topology.KindConnector, name+"@"+host, "not connected", draw.Unhealthy)
-			case at >= 0:
-				n := t.Connectors[at].Connections
-				s.set(topology.KindConnector, name+"@"+host, plural(n, "connection", "connections"), well[n > 0])
+			if at >= 0 {
+				s.note(topology.KindConnector, name+"@"+host, plural(t.Connectors[at].Connections, "connection", "connections"))
 			}
 		}
 	}
 	for name, p := range v.h.Pools {
-		s.set(topology.KindPool, name, "", well[p.Healthy])
 		for origin, o := range p.Origins {
-			s.set(topology.KindOrigin, name+"/"+origin, failure(o), well[o.Healthy])
+			s.note(topology.KindOrigin, name+"/"+origin, failure(o))
 		}
 	}
 }

@@ -27,6 +27,9 @@ var pageCSS string
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"short": short,
 	"ago":   func(now, t time.Time) string { return max(now.Sub(t), 0).Round(time.Second).String() },
+	"about": func(d schema.Duration) schema.Duration {
+		return schema.Duration(time.Duration(d).Round(time.Millisecond))
+	},
 	"list":  func(parts []string) string { return strings.Join(parts, ", ") },
 	"style": func() template.CSS { return template.CSS(pageStyle) }, //nolint:gosec // It is ours.
 }).Parse(pageHTML))
@@ -99,7 +102,17 @@ func (v *view) State() string {
 // Attention tells whether something of this agent is to be looked at.
 func (v *view) Attention() bool {
 	f := v.Follow
-	return f.Refused != nil || f.Fetch.Err != "" || f.Suspended != nil || f.Unfit != "" || f.Unsaved != "" || v.Edge.Err != ""
+	return f.Refused != nil || f.Fetch.Err != "" || f.Suspended != nil || f.Unfit != "" || f.Unsaved != "" || v.Edge.Err != "" ||
+		v.EdgeWaits() != ""
+}
+
+// EdgeWaits says why this agent leads and applies nothing, such as a guard rail
+// that refuses; hactl status calls that unwell, too.
+func (v *view) EdgeWaits() string {
+	if !v.Edge.Leadership.Mine || v.Follow.Suspended != nil {
+		return ""
+	}
+	return v.Edge.Waits
 }
 
 // ServeHTTP writes the page.
@@ -110,6 +123,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Security-Policy", pagePolicy)
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	compressed(w, r, b.Bytes())
@@ -134,16 +149,16 @@ func (p *Page) view(r *http.Request) *view {
 	if p.Recent != nil {
 		v.Recent = p.Recent.Lines()
 	}
-	if p.Hosts != nil {
-		v.hosts(p.Hosts(r.Context()))
-	} else {
-		v.hosts(nil)
-	}
 	k := p.knows()
 	var spec *schema.Spec
 	if k != nil {
 		spec = k.spec
 	}
+	var others []Host
+	if p.Hosts != nil {
+		others = p.Hosts(r.Context())
+	}
+	v.hosts(others, spec)
 	v.seats(spec)
 	v.edge()
 	v.health(spec)

@@ -48,6 +48,7 @@ func page(spec *schema.Spec) *status.Server {
 func fetch(t *testing.T, h http.Handler, path string, header ...string) *http.Response {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.Host = "localhost"
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}

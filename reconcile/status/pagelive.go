@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/reconcile/topology/draw"
 	"github.com/hactl/hactl/schema"
@@ -57,14 +58,18 @@ func fold[T any](rows []T, dull func(*T) bool) (shown, folded []T) {
 	return shown, folded
 }
 
-// hosts fills in the hosts, this agent's from its own facts.
-func (v *view) hosts(all []Host) {
+// hosts fills in the hosts, this agent's from its own facts, and others' as far
+// as they can be taken at their word.
+func (v *view) hosts(said []Host, spec *schema.Spec) {
+	all := make([]Host, 0, len(said))
+	for _, h := range said {
+		all = append(all, within(h, spec, v.Now))
+	}
 	own := Host{Name: v.Host, Revision: v.Follow.Revision, Accepted: v.Follow.Accepted, Leads: v.Edge.Leadership.Mine, Edge: v.Edge}
 	if v.Engine != nil {
 		own.Routers = v.Engine.Routers
 	}
 	if i := slices.IndexFunc(all, func(h Host) bool { return h.Name == v.Host }); i >= 0 && v.Host != "" {
-		all = slices.Clone(all)
 		own.Note = all[i].Note
 		all[i] = own
 	} else if v.Host != "" {
@@ -134,41 +139,46 @@ func (v *view) seats(spec *schema.Spec) {
 	}
 }
 
-// signs are what the picture shows of its nodes beside their names.
+// signs are what the picture shows of its nodes: marks, which are those of hactl
+// graph --live, and a few words beside them.
 type signs struct {
 	marks draw.Marks
 	notes map[string]string
 }
 
-func (s signs) set(kind, name, note string, marks ...draw.Mark) {
-	id := topology.Component{Kind: kind, Name: name}.String()
-	s.marks[id] = append(s.marks[id], marks...)
+func (s signs) note(kind, name, note string) {
 	if note != "" {
-		s.notes[id] = note
+		s.notes[topology.Component{Kind: kind, Name: name}.String()] = note
 	}
 }
 
 // signs are the live state: who is Active, what the hosts run, how the edge does.
 func (v *view) signs(spec *schema.Spec) signs {
 	s := signs{draw.Marks{}, map[string]string{}}
+	var health *reconcile.Health
+	if v.Health != nil && v.Health.h != nil {
+		health = v.Health.h
+	}
+	conditions := topology.Conditions(spec, Live(v.live, health))
+	s.marks.AddConditions(conditions)
+	for id, c := range conditions {
+		if c.Unhealthy {
+			s.notes[id] = c.Why
+		}
+	}
 	for i := range v.Seats {
 		seat := &v.Seats[i]
-		on := "on " + strings.Join(seat.Active, ", ")
 		switch {
-		case len(seat.Active) > 1:
-			s.set(topology.KindVirtualRouter, seat.Name, on, draw.Split)
-		case len(seat.Active) == 1:
-			s.set(topology.KindVirtualRouter, seat.Name, on, draw.Active)
+		case len(seat.Active) > 0:
+			s.note(topology.KindVirtualRouter, seat.Name, "on "+strings.Join(seat.Active, ", "))
 		case len(seat.fault) > 0:
-			s.set(topology.KindVirtualRouter, seat.Name, "fault on "+strings.Join(seat.fault, ", "), draw.Unhealthy)
-		case seat.Nobody:
-			s.set(topology.KindVirtualRouter, seat.Name, "active nowhere", draw.Unhealthy)
+			s.note(topology.KindVirtualRouter, seat.Name, "fault on "+strings.Join(seat.fault, ", "))
 		}
 	}
 	for i := range v.Hosts {
 		h := &v.Hosts[i]
 		if h.Unknown != "" {
-			s.set(topology.KindHost, h.Name, "not known")
+			s.note(topology.KindHost, h.Name, "not known")
 			continue
 		}
 		runs := "runs " + cmp.Or(tiny(h.Revision), "nothing")
@@ -176,13 +186,12 @@ func (v *view) signs(spec *schema.Spec) signs {
 			runs = "runs another: " + cmp.Or(tiny(h.Revision), "none")
 		}
 		if len(h.Active) > 0 {
-			s.set(topology.KindHost, h.Name, "for "+strings.Join(h.Active, ", ")+", "+runs, draw.Active)
-		} else {
-			s.set(topology.KindHost, h.Name, runs)
+			runs = "for " + strings.Join(h.Active, ", ") + ", " + runs
 		}
+		s.note(topology.KindHost, h.Name, runs)
 	}
-	if v.Health != nil && v.Health.h != nil {
-		v.Health.sign(s, spec)
+	if health != nil {
+		v.Health.notes(s, spec)
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,8 +19,62 @@ import (
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/follow"
 	"github.com/hactl/hactl/reconcile/status"
+	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/reconcile/topology/draw"
 	"github.com/hactl/hactl/schema"
 )
+
+// TestThePageMarksAsTheGraphDoes: hactl graph --live has the same marks.
+func TestThePageMarksAsTheGraphDoes(t *testing.T) {
+	for name, change := range map[string]func(*world){
+		"a good day": func(*world) {},
+		"a bad day":  (*world).bad,
+		"in fault":   func(w *world) { w.router("b00", "site00").State, w.facts.Engine.Routers[0].State = "active", "fault" },
+		"one of two": func(w *world) {
+			h := w.facts.Edge.Health.Tunnels["site01"]
+			h.Connectors[1].Address = "192.0.2.1"
+			h.Connectors = h.Connectors[1:]
+			w.facts.Edge.Health.Tunnels["site01"] = h
+		},
+		"nothing known": func(w *world) { w.facts.Edge.Health, w.hosts = nil, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(2)
+			change(w)
+			known := []status.Host{{Name: "a00", Routers: w.facts.Engine.Routers}}
+			for _, h := range w.hosts {
+				if h.Name != "a00" {
+					known = append(known, h)
+				}
+			}
+			m := topology.New(w.spec)
+			g, marks := m.Graph(), draw.Marks{}
+			marks.AddConditions(topology.Conditions(w.spec, status.Live(known, w.facts.Edge.Health)))
+			class := regexp.MustCompile(`id="n(\d+)"[^>]* class="([^"]*)"`)
+			classes := func(picture string) map[string]string {
+				found := map[string]string{}
+				for _, x := range class.FindAllStringSubmatch(picture, -1) {
+					found[x[1]] = x[2]
+				}
+				return found
+			}
+			want := classes(string(draw.SVG(g, marks, draw.Options{Link: func(string) (string, string) { return "x", "" }})))
+			b, err := io.ReadAll(fetch(t, w.server().Reader(), "/").Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := classes(string(b))
+			for i, n := range g.Nodes {
+				if id := fmt.Sprint(i); got[id] != "" && got[id] != want[id] {
+					t.Errorf("%s is %q on the page, and %q in the graph", n.ID, got[id], want[id])
+				}
+			}
+			if len(got) < len(m.Components()) {
+				t.Errorf("%d nodes have been compared", len(got))
+			}
+		})
+	}
+}
 
 // says fetches a page and wants these words in it, and none of the others.
 func (w *world) says(t *testing.T, path string, want []string, not ...string) {
@@ -49,6 +104,10 @@ func TestThePageShowsAllHosts(t *testing.T) {
 		"a00: needs a look", "two at a time: a00, b00", "Virtual Router site00: two are Active, a00 and b00", "! two active on a00, b00",
 		"fedcba987654 another revision", "runs another: fedcba9", "b01 Not known: the connection is refused", "host · 10.0.1.2, not known",
 	})
+
+	// The same host answers, on another way.
+	w = newWorld(1)
+	w.says(t, down("connector/site00@b00"), []string{"over a connector on a00 in place of", "over a connector on a00, b00"}, "Virtual Router site00: ")
 
 	// Who is Active is not who would be if it failed.
 	w = newWorld(1)
@@ -94,18 +153,35 @@ func TestThePageShowsHowTheEdgeDoes(t *testing.T) {
 		"Part of it cannot be read: the pools of one page", "Not known: pool/site00", "tunnel/site01 is down", "pool/site01 is unhealthy",
 	})
 
+	// Cloudflare finds a tunnel healthy that has one of its two connectors.
+	w = newWorld(1)
+	tunnel := w.facts.Edge.Health.Tunnels["site00"]
+	tunnel.Connectors = tunnel.Connectors[:1]
+	w.facts.Edge.Health.Tunnels["site00"] = tunnel
+	w.says(t, "/", []string{
+		"a00: needs a look", "tunnel/site00 is short of connectors", "tunnel/site00 short of connectors 1 of 2 connectors",
+		"tunnel, ! unhealthy 1 of 2 connectors", "site00@a00, connector, healthy 4 connections", "site00@b00, connector, ! unhealthy not connected",
+	})
+
 	// Of a host that does not lead, the newest that another one has.
 	w = newWorld(1)
 	older, newer := healthy(w.spec, time.Now().Add(-time.Hour)), healthy(w.spec, time.Now().Add(-3*time.Second))
 	newer.Pools["site00"] = reconcile.PoolHealth{}
 	w.facts.Edge.Leadership.Mine, w.facts.Edge.Health = false, older
-	w.host("b00").Edge.Health = newer
+	w.host("b00").Leads, w.host("b00").Edge.Health = true, newer
 	w.says(t, "/", []string{"saw it 3s ago, asked by b00", "pool/site00 unhealthy"})
 	w.facts.Edge.Health, w.host("b00").Edge.Health = nil, nil
 	w.says(t, "/", []string{"Not known: nobody that leads has said so"})
 }
 
 func TestThePageShowsWhatIsPending(t *testing.T) {
+	// What waits for somebody is no good day, whoever else is well.
+	refused := newWorld(1)
+	refused.facts.Edge.Waits = "the guard rails refuse it"
+	refused.says(t, "/", []string{"a00: needs a look", "The edge waits: the guard rails refuse it"})
+	refused.facts.Edge.Leadership.Mine = false
+	refused.says(t, "/", []string{"a00: well"}, "The edge waits")
+
 	w := newWorld(1)
 	w.says(t, "/", []string{
 		"update pool/site00", "~ origins.cloud.weight: 1 → 0.2", "delete dnsRecord/old (no longer in the specification)",
@@ -299,6 +375,7 @@ func BenchmarkPage(b *testing.B) {
 			size := 0
 			for b.Loop() {
 				r := httptest.NewRequest(http.MethodGet, down("host/a00"), nil)
+				r.Host = "localhost"
 				r.Header.Set("Accept-Encoding", "gzip")
 				answer := httptest.NewRecorder()
 				h.ServeHTTP(answer, r)

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"net/url"
@@ -32,7 +33,7 @@ type entryView struct {
 	ID, By, Why  string
 	Served       bool
 	Changed      bool   // in a what-if
-	After        string // who answers then
+	Was, After   string // who answers before and then, and on what way if those are the same
 	Lost         bool
 	Single       []string
 	Availability bool
@@ -57,8 +58,9 @@ func (v *view) play(k *known, down []string) {
 	p := &pathView{Traps: k.report.Traps}
 	v.Path = p
 	var failed []topology.Component
-	for _, name := range down {
-		c, err := k.model.Lookup(name)
+	// To look for what is not there takes time, which anybody could ask for.
+	for _, name := range down[:min(len(down), 2*mostDown)] {
+		c, err := k.model.Lookup(cut(name, mostField))
 		switch {
 		case err != nil:
 			if len(p.Unknown) < mostDown {
@@ -153,9 +155,27 @@ func (p *pathView) turned(name string, k *known) failureView {
 func entry(e *topology.EntryOutcome) entryView {
 	v := entryView{ID: e.ID(), Served: e.Before.Served, Why: e.Before.Why, By: by(e.Before), Availability: e.HighAvailability, Changed: e.Changed}
 	if e.Changed {
-		v.After, v.Lost = by(e.After), !e.After.Served
+		v.Was, v.After, v.Lost = v.By, by(e.After), !e.After.Served
+		if v.Was == v.After {
+			v.Was, v.After = v.Was+way(e.Before, e.After), v.After+way(e.After, e.Before)
+		}
 	}
 	return v
+}
+
+// way is what of the way to who answers is not as in another case.
+func way(s, other topology.Serving) (text string) {
+	for _, part := range []struct {
+		name  string
+		is, t []string
+	}{
+		{"pool", s.Pools, other.Pools}, {"origin", s.Origins, other.Origins}, {"tunnel", s.Tunnels, other.Tunnels}, {"a connector on", s.Connectors, other.Connectors}, {"Virtual Router", s.Routers, other.Routers},
+	} {
+		if !slices.Equal(part.is, part.t) {
+			text += " over " + part.name + " " + cmp.Or(strings.Join(part.is, ", "), "none")
+		}
+	}
+	return text
 }
 
 // single are the single points of failure of an entry point, with their repair.

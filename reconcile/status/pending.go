@@ -1,6 +1,7 @@
 package status
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"github.com/hactl/hactl/reconcile"
@@ -14,6 +15,8 @@ type edgeView struct {
 	By      string // another host that leads
 	Pending stepsView
 	Drift   stepsView
+	// More of each sort there are, that are not shown.
+	MoreFailed, MoreViolations, MoreImpact, MoreConflicts int
 }
 
 // stepsView are the first of some steps.
@@ -55,17 +58,33 @@ func (v *view) edge() {
 		return
 	}
 	e.Pending, e.Drift = steps(e.EdgeState.Pending), steps(e.EdgeState.Drift)
+	e.Failed, e.MoreFailed = first(e.Failed, func(f *follow.Failure) { f.ID.Name, f.Err = cut(f.ID.Name, mostField), cut(f.Err, mostText) })
+	e.Violations, e.MoreViolations = first(e.Violations, func(v *reconcile.Violation) {
+		v.ID.Name, v.Message = cut(v.ID.Name, mostField), cut(v.Message, mostText)
+	})
+	finding := func(f *reconcile.Finding) { f.ID.Name, f.Message = cut(f.ID.Name, mostField), cut(f.Message, mostText) }
+	e.Impact, e.MoreImpact = first(e.Impact, finding)
+	e.Conflicts, e.MoreConflicts = first(e.Conflicts, finding)
 	if e.By != "" && e.Err != "" {
 		v.Alarms = append(v.Alarms, e.By+": the edge: "+e.Err)
 	}
 	v.Cloud = e
 }
 
+// first are those of a list that are shown, shortened, and how many are not.
+func first[T any](all []T, shorten func(*T)) (shown []T, more int) {
+	shown = slices.Clone(all[:min(len(all), mostList)])
+	for i := range shown {
+		shorten(&shown[i])
+	}
+	return shown, len(all) - len(shown)
+}
+
 func steps(all []reconcile.Step) stepsView {
 	v := stepsView{More: max(0, len(all)-mostSteps), Open: len(all) <= openSteps}
 	for i := range all[:min(len(all), mostSteps)] {
 		s := &all[i]
-		one := stepView{Action: s.Action, ID: s.ID.String(), Reason: s.Reason, More: max(0, len(s.Fields)-mostFields)}
+		one := stepView{Action: reconcile.Action(cut(string(s.Action), mostWord)), ID: cut(s.ID.String(), mostField), Reason: cut(s.Reason, mostText), More: max(0, len(s.Fields)-mostFields)}
 		for _, f := range s.Fields[:min(len(s.Fields), mostFields)] {
 			one.Fields = append(one.Fields, cut(render.Field(s.Action, f), mostField))
 		}

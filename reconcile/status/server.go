@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -20,8 +22,8 @@ type Server struct {
 	Facts   func() Facts
 	Report  func(context.Context) any // for /status; must hold no secret
 	Metrics *Metrics
-	// Token protects /status and /metrics of Reader; nil for nothing, which is
-	// for loopback. It is called for each request: it may change.
+	// Token protects the page, /status and /metrics of Reader; nil for OnlyHere
+	// alone, which is for loopback. It is called for each request: it may change.
 	Token func() (string, error)
 	// Authority is where others reach this agent, host:port; TokenFor it is as
 	// good as the token. Nil or empty for nowhere.
@@ -44,9 +46,13 @@ type Control interface {
 }
 
 // Reader serves what may be read from afar: /healthz and /readyz to anybody,
-// /metrics and /status to who has the token.
+// the page, /metrics and /status to who has the token.
 func (s *Server) Reader() http.Handler {
-	mux := s.routes()
+	guard := s.protect
+	if s.Token == nil {
+		guard = OnlyHere
+	}
+	mux := s.routes(guard)
 	if s.Webhook != nil {
 		mux.Handle("POST /webhook", s.Webhook)
 	}
@@ -56,9 +62,7 @@ func (s *Server) Reader() http.Handler {
 // Local serves the socket on this machine: what Reader does without a token,
 // and Control.
 func (s *Server) Local() http.Handler {
-	open := *s
-	open.Token = nil
-	mux := open.routes()
+	mux := s.routes(func(h http.Handler) http.Handler { return h })
 	if s.Control != nil {
 		mux.HandleFunc("POST /sync", s.sync)
 		mux.HandleFunc("POST /suspend", s.suspend)
@@ -67,14 +71,15 @@ func (s *Server) Local() http.Handler {
 	return harden(mux)
 }
 
-func (s *Server) routes() *http.ServeMux {
+// routes are what is read; guard is before what is not for everybody.
+func (s *Server) routes(guard func(http.Handler) http.Handler) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
-	mux.Handle("GET /metrics", s.protect(s.Metrics))
-	mux.Handle("GET /status", s.protect(http.HandlerFunc(s.report)))
+	mux.Handle("GET /metrics", guard(s.Metrics))
+	mux.Handle("GET /status", guard(http.HandlerFunc(s.report)))
 	if s.Page != nil {
-		mux.Handle("GET /{$}", s.protect(s.Page))
+		mux.Handle("GET /{$}", guard(s.Page))
 	}
 	return mux
 }
@@ -108,11 +113,28 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	_ = e.Encode(s.Report(r.Context())) // The client may have gone.
 }
 
+// OnlyHere is before what this machine alone may read, without a token: it
+// refuses who asks for another name than localhost or an address. A browser here
+// that shows somebody's site does that, once the site's name leads to loopback
+// (DNS rebinding), and would hand over what it reads.
+func OnlyHere(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		name = strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(name, "]"), "["), "."))
+		_, err := netip.ParseAddr(name)
+		if err != nil && name != "" && name != "localhost" && !strings.HasSuffix(name, ".localhost") {
+			say(w, http.StatusMisdirectedRequest, "without a token this is for its own machine: ask for localhost, or for its address")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // protect asks for the token, in constant time.
 func (s *Server) protect(h http.Handler) http.Handler {
-	if s.Token == nil {
-		return h
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		want, err := s.Token()
 		if err != nil || want == "" {

@@ -234,6 +234,7 @@ func server(facts func() status.Facts) (*status.Server, *control) {
 
 func ask(h http.Handler, method, path, bearer, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = "localhost"
 	if bearer != "" {
 		r.Header.Set("Authorization", bearer)
 	}

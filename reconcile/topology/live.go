@@ -50,7 +50,8 @@ type Condition struct {
 	// connectors.
 	Healthy   bool `json:"healthy,omitempty"`
 	Unhealthy bool `json:"unhealthy,omitempty"`
-	// Active are the Virtual Routers that a host is the Active router of now.
+	// Active are the Virtual Routers that a host is the Active router of now; of
+	// a Virtual Router, the hosts that are: more than one is bad.
 	Active []string `json:"active,omitempty"`
 	// Why says what is wrong, or who is Active, in a few words.
 	Why string `json:"why,omitempty"`
@@ -141,9 +142,9 @@ func (p *present) router(name string, hosts map[string]HostState) {
 	p.active[name] = active
 	switch {
 	case len(active) == 1:
-		p.conditions[id] = Condition{Healthy: true, Why: active[0] + " is Active"}
+		p.conditions[id] = Condition{Healthy: true, Active: active, Why: active[0] + " is Active"}
 	case len(active) > 1:
-		p.conditions[id] = Condition{Unhealthy: true, Why: strings.Join(active, " and ") + " are Active at once"}
+		p.conditions[id] = Condition{Unhealthy: true, Active: active, Why: strings.Join(active, " and ") + " are Active at once"}
 	case known:
 		p.conditions[id] = Condition{Unhealthy: true, Why: "nobody is Active"}
 	}

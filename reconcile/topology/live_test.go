@@ -97,11 +97,11 @@ func TestConditionsSayWhatIsKnown(t *testing.T) {
 			"lb01": {"web": {State: "fault", Why: "eth0 is down"}}, "lb02": {"web": {State: "active"}},
 		}}, map[string]topology.Condition{
 			"host/lb01": unhealthy("web is in fault: eth0 is down"), "host/lb02": {Healthy: true, Active: []string{"web"}},
-			"virtualRouter/web": {Healthy: true, Why: "lb02 is Active"},
+			"virtualRouter/web": {Healthy: true, Active: []string{"lb02"}, Why: "lb02 is Active"},
 		}},
 		{"two are Active", topology.Live{Hosts: map[string]topology.HostState{"lb01": {"web": {State: "active"}}, "lb02": {"web": {State: "active"}}}}, map[string]topology.Condition{
 			"host/lb01": {Healthy: true, Active: []string{"web"}}, "host/lb02": {Healthy: true, Active: []string{"web"}},
-			"virtualRouter/web": unhealthy("lb01 and lb02 are Active at once"),
+			"virtualRouter/web": {Unhealthy: true, Active: []string{"lb01", "lb02"}, Why: "lb01 and lb02 are Active at once"},
 		}},
 		{"nobody is Active", topology.Live{Hosts: map[string]topology.HostState{"lb01": {"web": {State: "backup"}}, "lb02": {"web": {State: "fault"}}}}, map[string]topology.Condition{
 			"host/lb01": healthy, "host/lb02": unhealthy("web is in fault"), "virtualRouter/web": unhealthy("nobody is Active"),

@@ -2,6 +2,7 @@ package draw
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/hactl/hactl/reconcile/topology"
 )
@@ -10,6 +11,10 @@ import (
 // whatever is marked Down needs no word on its health.
 func (m Marks) AddConditions(conditions map[string]topology.Condition) {
 	for id, c := range conditions {
+		if strings.HasPrefix(id, topology.KindVirtualRouter+"/") && len(c.Active) > 1 {
+			m[id] = append(m[id], Split)
+			continue
+		}
 		switch {
 		case slices.Contains(m[id], Down):
 		case c.Unhealthy:
