@@ -162,6 +162,7 @@ func (d *demo) play(ctx context.Context, dir string, in io.Reader) (err error) {
 	if err != nil {
 		return fmt.Errorf("these hosts cannot be built here: %w", err)
 	}
+	leaveEnvironment()
 	st, err := d.place(ctx, dir, layout, spec)
 	if err != nil {
 		return err
@@ -248,17 +249,25 @@ func (d *demo) place(ctx context.Context, dir string, layout *netns.Layout, spec
 	return newMemorySite(dir, layout), nil
 }
 
-// labEnvironment is that of the lab's agents, in place of the user's: they reach
-// the simulator and nothing else.
-func labEnvironment(l *lab) {
+// leaveEnvironment forgets what the user's environment would lead a lab to: a
+// repository, as where a hook of Git starts the demo, a proxy, an account.
+func leaveEnvironment() {
 	for _, e := range os.Environ() {
-		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "HACTL_") || strings.HasPrefix(name, "CLOUDFLARE_") {
+		name, _, _ := strings.Cut(e, "=")
+		for _, prefix := range []string{"HACTL_", "CLOUDFLARE_", "GIT_"} {
+			if strings.HasPrefix(name, prefix) {
+				_ = os.Unsetenv(name)
+			}
+		}
+		switch strings.ToUpper(name) {
+		case "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY":
 			_ = os.Unsetenv(name)
 		}
 	}
-	for _, name := range []string{"STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "http_proxy", "HTTP_PROXY"} {
-		_ = os.Unsetenv(name)
-	}
+}
+
+// labEnvironment has the lab's agents reach the simulator and nothing else.
+func labEnvironment(l *lab) {
 	_ = os.Setenv("CLOUDFLARE_BASE_URL", l.base+cfsim.Prefix)
 	_ = os.Setenv("CLOUDFLARE_ACCOUNT_ID", l.sim.Account())
 	_ = os.Setenv("CLOUDFLARE_API_TOKEN", simToken)

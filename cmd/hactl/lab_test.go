@@ -1,0 +1,100 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hactl/hactl/engines/host"
+	"github.com/hactl/hactl/engines/host/netns"
+	"github.com/hactl/hactl/schema"
+)
+
+// twoHosts is the smallest specification that a drill can do something with.
+const twoHosts = `package edge
+
+stack: "pair"
+hosts: {
+	a: address: "192.168.7.1"
+	b: address: "192.168.7.2"
+}
+virtualRouters: web: {
+	vrid:      10
+	interface: "eth0"
+	addresses: ["192.168.7.40/24"]
+	interval: "100ms"
+	members: {a: priority: 150, b: priority: 120}
+}
+`
+
+// drillOf writes a specification and a script, for hactl demo's flags.
+func drillOf(t *testing.T, spec, script string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"spec/edge.cue": spec, "drill.txt": script} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return []string{"--spec", filepath.Join(dir, "spec"), "--script", filepath.Join(dir, "drill.txt")}
+}
+
+// TestTheDemoLeavesTheEnvironment: a hook of Git, or a proxy, does not lead it
+// to the user's repository or out of the lab.
+func TestTheDemoLeavesTheEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	if out, err := exec.Command("git", "init", "--quiet", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Setenv("GIT_DIR", filepath.Join(dir, ".git"))
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+	args := drillOf(t, twoHosts, "wait 1ms\n")
+	if os.Geteuid() != 0 {
+		args = append(args, "--memory")
+	}
+	if o := drilled(t, args...)["push spec"]; o == nil || o.Running == 0 {
+		t.Errorf("the first push: %+v", o)
+	}
+	if out, err := exec.Command("git", "--git-dir", filepath.Join(dir, ".git"), "log", "--oneline", "--all").CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("the user's repository has %s, %v", out, err)
+	}
+}
+
+// TestAnAdvertisementWaitsForNobody: a LAN tells of advertisements under its
+// lock, and a site calls the LAN under its own.
+func TestAnAdvertisementWaitsForNobody(t *testing.T) {
+	layout, err := netns.Plan(&schema.Spec{Hosts: map[string]schema.Host{"a": {Address: "192.168.7.1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newMemorySite(t.TempDir(), layout)
+	n := s.nodes["a"]
+	n.Boot()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent := make(chan error, 1)
+	go func() {
+		sent <- n.Configure(host.Config{Revision: "1", Host: "a", Routers: []host.Router{{
+			Name: "web", Interface: "eth0", Priority: 255, Source: netip.MustParseAddr("192.168.7.1"),
+			Parameters: host.Parameters{VRID: 10, Version: 3, Interval: time.Second, Addresses: []host.Address{{Prefix: netip.MustParsePrefix("192.168.7.40/24")}}},
+		}}})
+	}()
+	select {
+	case err := <-sent:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("an advertisement waits for the site")
+	}
+	if len(s.adverts(time.Time{})) == 0 {
+		t.Error("nothing was sent")
+	}
+}
