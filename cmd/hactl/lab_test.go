@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -97,4 +99,48 @@ func TestAnAdvertisementWaitsForNobody(t *testing.T) {
 	if len(s.adverts(time.Time{})) == 0 {
 		t.Error("nothing was sent")
 	}
+}
+
+// TestAnAgentsSocketIsItsUsers: and what others make meanwhile is as they say.
+// In a lab in memory they are one process.
+func TestAnAgentsSocketIsItsUsers(t *testing.T) {
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		dir := t.TempDir()
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				l, err := listenLocal(t.Context(), dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if info, err := os.Stat(agentSocket(dir)); err != nil {
+					t.Error(err)
+				} else if info.Mode().Perm() != 0o600 {
+					t.Errorf("the socket has %v", info.Mode())
+				}
+				_ = l.Close()
+			}
+		})
+	}
+	dir := t.TempDir()
+	for i := range 2000 {
+		path := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path); err != nil {
+			t.Fatal(err)
+		} else if info.Mode().Perm() != 0o700 {
+			t.Fatalf("a directory beside has %v", info.Mode())
+		}
+	}
+	close(stop)
+	wg.Wait()
 }
