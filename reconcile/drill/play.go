@@ -388,7 +388,7 @@ func (p *Player) drift(ctx context.Context, id schema.ID, o *Outcome) error {
 			return err
 		}
 		if !still {
-			o.Corrected = time.Since(o.At)
+			o.Corrected = lasted(time.Since(o.At))
 			o.Took = o.Corrected
 			return nil
 		}
@@ -396,7 +396,7 @@ func (p *Player) drift(ctx context.Context, id schema.ID, o *Outcome) error {
 			return err
 		}
 	}
-	o.Took = time.Since(o.At)
+	o.Took = lasted(time.Since(o.At))
 	o.deviates("%s is not as the specification has it after %s", id, limit)
 	return nil
 }
@@ -423,7 +423,7 @@ func (p *Player) expect(ctx context.Context, s Step, o *Outcome) error {
 			return err
 		}
 		for _, r := range last.Routers {
-			if r.Quiet > most {
+			if time.Duration(r.Quiet) > most {
 				o.deviates("%s did not answer for %s, and at most %s was expected", r.Router, round(r.Quiet), most)
 			}
 		}

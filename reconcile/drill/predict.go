@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
@@ -64,10 +63,10 @@ type Prediction struct {
 	Cause Cause    `json:"cause,omitempty"` // empty where nothing changes
 	// Switch is from what Cause names until the new one's first advertisement; 0
 	// where the specification does not say.
-	Switch time.Duration `json:"switch,omitempty"`
+	Switch schema.Duration `json:"switch,omitempty"`
 	// Silent is how long the addresses do not answer, at most. It counts for
 	// nothing where To is empty.
-	Silent time.Duration `json:"silent"`
+	Silent schema.Duration `json:"silent"`
 }
 
 // predict says what becomes of every Virtual Router in this world, sorted.
@@ -107,7 +106,7 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 		best = current // It stays, and of two in a healed split the better one.
 	case current != "":
 		p.Cause = Preempt
-		p.Switch = time.Duration(topology.ActiveDownInterval(v, w.priority(name, best)))
+		p.Switch = topology.ActiveDownInterval(v, w.priority(name, best))
 		if member.PreemptDelay > 0 || member.StartupDelay > 0 {
 			p.Switch = 0
 		}
@@ -115,11 +114,11 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 		p.Cause = First
 	case slices.ContainsFunc(active, func(h string) bool { return silenced[h] }):
 		p.Cause = Death
-		p.Switch = time.Duration(topology.ActiveDownInterval(v, w.priority(name, best)))
+		p.Switch = topology.ActiveDownInterval(v, w.priority(name, best))
 		p.Silent = p.Switch
 	default:
 		p.Cause = Release
-		p.Switch = time.Duration(topology.SkewTime(v, w.priority(name, best)))
+		p.Switch = topology.SkewTime(v, w.priority(name, best))
 	}
 	p.To = []string{best}
 	return p

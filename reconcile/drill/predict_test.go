@@ -108,7 +108,7 @@ func TestWhatBecomesOfAnAddress(t *testing.T) {
 				name = "db"
 			}
 			got := w.router(name, c.active, c.silenced)
-			if !slices.Equal(got.To, c.to) || got.Cause != c.cause || got.Switch != c.took || got.Silent != c.silent {
+			if !slices.Equal(got.To, c.to) || got.Cause != c.cause || time.Duration(got.Switch) != c.took || time.Duration(got.Silent) != c.silent {
 				t.Errorf("got %+v", got)
 			}
 		})
@@ -161,7 +161,7 @@ func TestPredictionsAgreeWithWhatIf(t *testing.T) {
 			for _, m := range topology.New(spec).WhatIf([]topology.Component{{Kind: topology.KindHost, Name: host}}, "").Moves {
 				p, ok := after[m.Router]
 				to := slices.DeleteFunc([]string{m.To}, func(h string) bool { return h == "" })
-				if !ok || !slices.Equal(p.To, to) || !slices.Equal(p.From, []string{m.From}) || p.Switch != time.Duration(m.Death) {
+				if !ok || !slices.Equal(p.To, to) || !slices.Equal(p.From, []string{m.From}) || p.Switch != m.Death {
 					t.Errorf("%s without %s: the drill says %+v, whatif %+v", file, host, p, m)
 				}
 				delete(after, m.Router)

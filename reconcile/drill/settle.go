@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/hactl/hactl/schema"
 )
 
 // lookAgain is how often a drill looks at the hosts.
@@ -16,7 +18,7 @@ func (p *Player) settle(ctx context.Context, o *Outcome, predictions []Predictio
 	var longest, interval time.Duration
 	for _, x := range predictions {
 		v := p.world.spec.VirtualRouters[x.Router]
-		longest = max(longest, x.Switch, 4*time.Duration(v.Interval))
+		longest = max(longest, time.Duration(x.Switch), 4*time.Duration(v.Interval))
 		interval = max(interval, time.Duration(v.Interval))
 	}
 	limit := 20*time.Second + 3*longest + 2*p.Poll
@@ -32,13 +34,13 @@ func (p *Player) settle(ctx context.Context, o *Outcome, predictions []Predictio
 			since = time.Time{}
 		case since.IsZero():
 			since = now
-			o.Took = now.Sub(o.At)
+			o.Took = lasted(now.Sub(o.At))
 		case now.Sub(since) >= hold:
 			p.measure(o, hosts, predictions)
 			return nil
 		}
 		if now.Sub(o.At) > limit {
-			o.Took = now.Sub(o.At)
+			o.Took = lasted(now.Sub(o.At))
 			o.deviates("not in time, which was %s: %s", round(limit), missing)
 			p.measure(o, hosts, predictions)
 			return nil
@@ -101,15 +103,15 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 	switch {
 	case o.Revision == "":
 	case refused && o.Refused == 0:
-		o.Refused = now.Sub(o.At)
+		o.Refused = lasted(now.Sub(o.At))
 	case !refused && o.Running == 0:
-		o.Running = now.Sub(o.At)
+		o.Running = lasted(now.Sub(o.At))
 	}
 	if leads && !applied && !refused && !p.down["api"] {
 		return "the edge is not as the revision has it"
 	}
 	if o.Revision != "" && applied && !refused && o.Applied == 0 {
-		o.Applied = now.Sub(o.At)
+		o.Applied = lasted(now.Sub(o.At))
 	}
 	return ""
 }
@@ -142,7 +144,7 @@ func (p *Player) measure(o *Outcome, hosts map[string]Host, predictions []Predic
 		s := Switched{Prediction: x, Now: active[x.Router]}
 		for _, a := range addresses(p.world.spec.VirtualRouters[x.Router]) {
 			for _, gap := range silences[a] {
-				if d := gap.For(now); d > s.Quiet {
+				if d := lasted(gap.For(now)); d > s.Quiet {
 					s.Quiet, s.Lost = d, gap.Lost
 				}
 			}
@@ -166,7 +168,7 @@ func (p *Player) measure(o *Outcome, hosts map[string]Host, predictions []Predic
 // took is how long the switch took, from what its cause names; 0 where that was
 // not seen. A new Active router whose advertisements are not, as those to
 // unicast peers that are gone, is believed when it says since when it is.
-func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[string]Host) time.Duration {
+func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[string]Host) schema.Duration {
 	if len(x.To) != 1 || x.Switch == 0 {
 		return 0
 	}
@@ -206,7 +208,7 @@ func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[stri
 	if first.IsZero() || began.IsZero() {
 		return 0
 	}
-	return max(first.Sub(began), 1)
+	return lasted(first.Sub(began))
 }
 
 // judge says where a Virtual Router did otherwise than predicted.
@@ -224,7 +226,8 @@ func (p *Player) judge(o *Outcome, s *Switched) {
 }
 
 // round is a duration as people read it.
-func round(d time.Duration) time.Duration {
+func round[D time.Duration | schema.Duration](of D) time.Duration {
+	d := time.Duration(of)
 	if d < 10*time.Millisecond {
 		return d.Round(100 * time.Microsecond)
 	}

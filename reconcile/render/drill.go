@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hactl/hactl/reconcile/drill"
+	"github.com/hactl/hactl/schema"
 )
 
 // DrillStep writes what came of one step, in a few lines.
@@ -84,10 +85,11 @@ func since(c drill.Cause) string {
 	return "since it was back,"
 }
 
-func ratio(predicted, was time.Duration) float64 { return float64(was) / float64(predicted) }
+func ratio(predicted, was schema.Duration) float64 { return float64(was) / float64(predicted) }
 
 // span is a duration for people.
-func span(d time.Duration) string {
+func span(of schema.Duration) string {
+	d := time.Duration(of)
 	switch {
 	case d >= 10*time.Second:
 		return d.Round(100 * time.Millisecond).String()
@@ -131,7 +133,7 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 const drillVersion = 1
 
 // DrillJSON writes outcomes: {"version": 1, "steps": [...], "deviations": n}.
-// Durations are nanoseconds.
+// Durations are as in specifications, such as "1.0242s".
 func DrillJSON(w io.Writer, outcomes []*drill.Outcome) error {
 	if outcomes == nil {
 		outcomes = []*drill.Outcome{}
