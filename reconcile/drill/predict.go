@@ -13,7 +13,8 @@ import (
 type world struct {
 	spec      *schema.Spec
 	model     *topology.Model
-	dead      map[string]bool            // without power, or hactl run
+	dead      map[string]bool            // without hactl run
+	off       map[string]bool            // and without power
 	unplugged map[string]map[string]bool // interface by host; "" for all
 	failing   map[string]map[string]bool // check by host
 	apart     []string                   // hosts that do not hear each other
@@ -22,7 +23,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{dead: map[string]bool{}, unplugged: map[string]map[string]bool{}, failing: map[string]map[string]bool{}}
+	return &world{dead: map[string]bool{}, off: map[string]bool{}, unplugged: map[string]map[string]bool{}, failing: map[string]map[string]bool{}}
 }
 
 // follow takes over a specification.
@@ -196,10 +197,13 @@ func (w *world) priority(name, host string) int {
 }
 
 // parted are the hosts that are Active in a split: each that hears no better
-// one.
+// one that is. Both sides hear a host that is not in the split.
 func (w *world) parted(able []string) (hosts []string) {
 	for _, host := range able {
-		if slices.Contains(w.apart, host) {
+		heard := slices.ContainsFunc(hosts, func(better string) bool {
+			return !slices.Contains(w.apart, host) || !slices.Contains(w.apart, better)
+		})
+		if !heard {
 			hosts = append(hosts, host)
 		}
 	}
@@ -210,12 +214,18 @@ func (w *world) parted(able []string) (hosts []string) {
 	return hosts
 }
 
-// failed are the hosts that serve nothing, as components.
+// failed are the hosts that serve nothing, and the Virtual Routers that nobody
+// can be Active for, as components.
 func (w *world) failed() []topology.Component {
 	var all []topology.Component
 	for _, host := range sorted(w.spec.Hosts) {
-		if w.dead[host] || w.unplugged[host][""] {
+		if w.off[host] || w.unplugged[host][""] {
 			all = append(all, topology.Component{Kind: topology.KindHost, Name: host})
+		}
+	}
+	for _, router := range sorted(w.spec.VirtualRouters) {
+		if len(w.able(router)) == 0 {
+			all = append(all, topology.Component{Kind: topology.KindVirtualRouter, Name: router})
 		}
 	}
 	return all

@@ -115,6 +115,18 @@ func TestWhatBecomesOfAnAddress(t *testing.T) {
 	}
 }
 
+// TestASplitOfThree: who is not in it is heard by both sides.
+func TestASplitOfThree(t *testing.T) {
+	for apart, want := range map[string]string{"lb01 lb02": "lb01,lb02", "lb02 lb03": "", "lb01 lb03": "lb01,lb03", "lb01 lb02 lb03": "lb01,lb02,lb03"} {
+		w := newWorld()
+		w.follow(specOf(t, pair, "package edge\nhosts: lb03: address: \"192.168.0.43\"\nvirtualRouters: web: members: lb03: priority: 50\n"))
+		w.apart = strings.Fields(apart)
+		if got := strings.Join(w.parted(w.able("web")), ","); got != want {
+			t.Errorf("split %s: %s, want %s", apart, got, want)
+		}
+	}
+}
+
 // TestSyncGroupsAreAllOrNothing: what keeps a host from one keeps it from all.
 func TestSyncGroupsAreAllOrNothing(t *testing.T) {
 	w := newWorld()

@@ -42,6 +42,9 @@ type Switched struct {
 	// the client's requests had no answer in it.
 	Quiet schema.Duration `json:"quiet"`
 	Lost  int             `json:"lost"`
+	// Unasked says that its addresses answer nobody (accept: false), so that there
+	// is no silence to be seen.
+	Unasked bool `json:"unasked,omitempty"`
 }
 
 // Tolerances of a prediction: a tenth, and what timers and a client's period

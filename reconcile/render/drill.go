@@ -55,6 +55,8 @@ func routerWords(r *drill.Switched) string {
 	}
 	switch {
 	case len(r.From) == 0 || len(r.To) != 1:
+	case r.Unasked:
+		words += "; its addresses answer nobody, so that nobody asks"
 	case r.Quiet == 0:
 		words += "; no request was lost"
 	default:
@@ -116,7 +118,7 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 				predicted, measured, share = span(r.Switch), span(r.Took), fmt.Sprintf("%.3f", ratio(r.Switch, r.Took))
 			}
 			silent, quiet := span(r.Silent), span(r.Quiet)
-			if len(r.From) == 0 {
+			if len(r.From) == 0 || r.Unasked {
 				silent, quiet = "-", "-"
 			}
 			fmt.Fprintf(t, "%s\t%s: %s\t%s\t%s\t%s\t%s\t%s\t%d\n", step, r.Router, who(r), predicted, measured, share, silent, quiet, r.Lost)
