@@ -12,11 +12,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/hactl/hactl/engines/cloudflare/cfsim"
 	"github.com/hactl/hactl/engines/host/netns"
@@ -70,6 +73,10 @@ behind.
   expect silence DURATION          of the last step, at most
   expect refused
   expect served|unserved ENTRY
+
+The lab is built for the specification that the drill begins with: a push of
+another host, interface or subnet is an error. What members have to agree on
+changes after 3 s at most, whatever activationDelay says.
 
 Words with blanks stand in double quotes; # begins a comment. --keep leaves it
 running, with the page, and takes further steps from its input.
@@ -130,11 +137,13 @@ func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	began := time.Now()
-	err = d.play(cmd.Context(), dir, cmd.InOrStdin())
-	if cmd.Context().Err() != nil && !d.keep {
+	ctx, stop := untilHungUp(cmd.Context())
+	defer stop()
+	err = d.play(ctx, dir, cmd.InOrStdin())
+	if ctx.Err() != nil && !d.keep {
 		return errors.New("interrupted")
 	}
-	if err != nil && cmd.Context().Err() == nil {
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
 	if d.output == "json" {
@@ -152,6 +161,16 @@ func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	return err
 }
 
+// untilHungUp ends with the terminal, too, and where nobody reads any more: what
+// was built has to be taken down all the same.
+func untilHungUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	signals := []os.Signal{unix.SIGPIPE}
+	if !signal.Ignored(unix.SIGHUP) { // as nohup has it
+		signals = append(signals, unix.SIGHUP)
+	}
+	return signal.NotifyContext(ctx, signals...)
+}
+
 // play builds the lab in dir, plays, and takes it down.
 func (d *demo) play(ctx context.Context, dir string, in io.Reader) (err error) {
 	script, spec, err := d.read(ctx, dir)
@@ -162,12 +181,15 @@ func (d *demo) play(ctx context.Context, dir string, in io.Reader) (err error) {
 	if err != nil {
 		return fmt.Errorf("these hosts cannot be built here: %w", err)
 	}
+	if err := fitsSockets(dir, layout.Hosts); err != nil {
+		return err
+	}
 	leaveEnvironment()
 	st, err := d.place(ctx, dir, layout, spec)
 	if err != nil {
 		return err
 	}
-	if d.lab, err = newLab(ctx, dir, labZones(spec), st); err != nil {
+	if d.lab, err = newLab(ctx, dir, labZones(spec), layout, st); err != nil {
 		return errors.Join(err, st.close())
 	}
 	defer func() { err = errors.Join(err, d.lab.close()) }()
@@ -244,7 +266,7 @@ func (d *demo) place(ctx context.Context, dir string, layout *netns.Layout, spec
 		}
 	}
 	if len(spec.SyncGroups) > 0 {
-		return nil, errors.New("hosts in memory have no sync groups: drill this specification as root")
+		return nil, errNoSyncGroups
 	}
 	return newMemorySite(dir, layout), nil
 }
@@ -325,6 +347,9 @@ func (d *demo) ended(o *drill.Outcome) {
 		d.recent.Add(line(o))
 	}
 	_ = render.DrillStep(d.out, o, d.style)
+	if slices.ContainsFunc(o.Deviations, func(s string) bool { return strings.HasPrefix(s, "not in time") }) {
+		d.last()
+	}
 }
 
 // explain adds to an error what the agents have said last.
@@ -332,11 +357,16 @@ func (d *demo) explain(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
+	d.last()
+	return err
+}
+
+// last prints what the agents have said last.
+func (d *demo) last() {
 	for _, host := range d.lab.hosts(nil) {
 		lines := strings.Split(strings.TrimSpace(d.lab.site.log(host)), "\n")
 		fmt.Fprintf(d.out, "\nlast of %s:\n  %s\n", host, strings.Join(lines[max(0, len(lines)-5):], "\n  "))
 	}
-	return err
 }
 
 // steps plays what is read from the input, until ctx ends.

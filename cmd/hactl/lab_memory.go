@@ -91,7 +91,7 @@ func newMemorySite(dir string, layout *netns.Layout) *memorySite {
 	return s
 }
 
-func (s *memorySite) what() string { return "in memory, for want of root" }
+func (s *memorySite) what() string { return "in memory" }
 
 func (s *memorySite) listen() (net.Listener, string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -190,6 +190,12 @@ func (s *memorySite) start(host string) error {
 }
 
 func (s *memorySite) cable(host, iface string, plugged bool) error {
+	there := slices.ContainsFunc(s.layout.LANs, func(l netns.LAN) bool {
+		return slices.ContainsFunc(l.Ports, func(p netns.Port) bool { return p.Host == host && (iface == "" || p.Interface == iface) })
+	})
+	if !there {
+		return fmt.Errorf("%s has no interface %q on a LAN", host, iface)
+	}
 	s.nodes[host].Cable(iface, plugged)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bufio"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -143,4 +147,117 @@ func TestAnAgentsSocketIsItsUsers(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+}
+
+func loadText(t *testing.T, text string) *schema.Spec {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "edge.cue"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := evaluateFolder(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	adaptToLab(spec)
+	return spec
+}
+
+// TestALabIsWhatWasBuilt: a push of what it has not is no step of a drill, and
+// leaves nothing in the folder for the next one.
+func TestALabIsWhatWasBuilt(t *testing.T) {
+	layout, err := netns.Plan(loadText(t, twoHosts))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLab(t.Context(), t.TempDir(), nil, layout, newMemorySite(t.TempDir(), layout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	push := func(text string) error {
+		_, _, err := l.Push(t.Context(), "test", func(dir string) error {
+			if text == "" {
+				return nil
+			}
+			return os.WriteFile(filepath.Join(dir, "edge.cue"), []byte(text), 0o600)
+		})
+		return err
+	}
+	if err := push(twoHosts); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ old, now, says string }{
+		{"hosts: {", "hosts: {\n\tc: address: \"192.168.7.3\"", "the lab has no host c; the lab is built for"},
+		{`"eth0"`, `"eth1"`, "the lab's host a has no interface eth1"},
+		{"192.168.7.40/24", "10.9.0.1/24", "the lab's client has no address in the subnet of 10.9.0.1"},
+		{"virtualRouters: web:", `syncGroups: gw: members: ["web", "two"]
+virtualRouters: two: {vrid: 11, interface: "eth0", addresses: ["192.168.7.50/24"], members: {a: {}, b: {}}}
+virtualRouters: web:`, "hosts in memory have no sync groups"},
+	} {
+		if err := push(strings.Replace(twoHosts, c.old, c.now, 1)); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", c.now, err, c.says)
+		}
+	}
+	if err := push(""); err != nil {
+		t.Errorf("what could not be pushed is pushed with the next: %v", err)
+	}
+	for _, fine := range []string{strings.Replace(twoHosts, "192.168.7.40/24", "192.168.7.77/24", 1), strings.Replace(twoHosts, ", b: priority: 120", "", 1)} {
+		if err := push(fine); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestADirectoryMayBeTooLongForSockets: that is known before anything is built.
+func TestADirectoryMayBeTooLongForSockets(t *testing.T) {
+	if err := fitsSockets("/tmp/hactl-demo-1234567890", []string{strings.Repeat("h", 63)}); err != nil {
+		t.Error(err)
+	}
+	if err := fitsSockets("/"+strings.Repeat("x", 80), []string{"lb01"}); err == nil || !strings.Contains(err.Error(), "set TMPDIR to a shorter directory") {
+		t.Error(err)
+	}
+}
+
+// TestTheDemoEndsWithItsTerminal: hung up, or with nobody who reads, it takes
+// down what it has built.
+func TestTheDemoEndsWithItsTerminal(t *testing.T) {
+	t.Parallel()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, end := range map[string]func(*exec.Cmd, io.Closer) error{
+		"hung up":         func(cmd *exec.Cmd, _ io.Closer) error { return cmd.Process.Signal(syscall.SIGHUP) },
+		"a pipe's end":    func(_ *exec.Cmd, out io.Closer) error { return out.Close() },
+		"told to by TERM": func(cmd *exec.Cmd, _ io.Closer) error { return cmd.Process.Signal(syscall.SIGTERM) },
+	} {
+		temporary := t.TempDir()
+		cmd := exec.CommandContext(t.Context(), program)
+		cmd.Args = append([]string{"hactl", "demo", "--memory"}, drillOf(t, twoHosts, "kill a\nboot a\nkill a\nboot a\nwait 1m\n")...)
+		cmd.Env = append(os.Environ(), gorace, "TMPDIR="+temporary)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for lines := bufio.NewScanner(out); lines.Scan() && !strings.HasPrefix(lines.Text(), "$ kill"); {
+		}
+		if err := end(cmd, out); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.Copy(io.Discard, out)
+		if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
+			t.Errorf("%s: %v", name, cmd.ProcessState)
+		}
+		if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v is left, %v", name, left, err)
+		}
+	}
 }

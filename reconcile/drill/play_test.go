@@ -23,16 +23,17 @@ type actor struct {
 	specs map[string]*schema.Spec // by what the folder's edge.cue holds; nil is invalid
 
 	// What it does when the Active one goes.
-	takes  time.Duration // until the other has the address
-	silent time.Duration // for which nobody answers
-	next   string        // who gets it
-	loses  bool          // a silence of 2 s at any other step
-	deaf   map[string]bool
-	flaps  bool // the next one loses the address at once, and gets it back
-	mute   bool // nobody hears advertisements
-	vrid   int  // on the wire; 0 for that of the specification
-	edge   string
-	strict bool // maintenance does not evaluate
+	takes    time.Duration // until the other has the address
+	silent   time.Duration // for which nobody answers
+	next     string        // who gets it
+	loses    bool          // a silence of 2 s at any other step
+	deaf     map[string]bool
+	lastWord bool // the former one is heard once more
+	flaps    bool // the next one loses the address at once, and gets it back
+	mute     bool // nobody hears advertisements
+	vrid     int  // on the wire; 0 for that of the specification
+	edge     string
+	strict   bool // maintenance does not evaluate
 
 	mu       sync.Mutex
 	head     string
@@ -82,9 +83,12 @@ func (a *actor) move(silence bool) {
 	now := time.Now()
 	a.seats[len(a.seats)-1].end = now
 	if a.flaps {
-		a.seats = append(a.seats, seat{a.next, now.Add(a.takes), now.Add(a.takes + 1)}, seat{"lb01", now.Add(a.takes + 2), now.Add(a.takes + 3)})
-		a.seats = append(a.seats, seat{host: a.next, start: now.Add(a.takes + 4)})
+		a.seats = append(a.seats, seat{a.next, now.Add(a.takes), now.Add(a.takes + period)}, seat{"lb01", now.Add(a.takes + 2*period), now.Add(a.takes + 3*period)})
+		a.seats = append(a.seats, seat{host: a.next, start: now.Add(a.takes + 4*period)})
 	} else if a.next != "" {
+		if a.lastWord {
+			a.zeros = append(a.zeros, Advert{now.Add(a.takes + time.Millisecond), "lb01", "eth0", 50, false, 100})
+		}
 		a.seats = append(a.seats, seat{host: a.next, start: now.Add(a.takes)})
 	}
 	if silence || a.silent > 0 {
@@ -236,6 +240,7 @@ func TestWhatIsMeasured(t *testing.T) {
 			time.AfterFunc(7*time.Second, func() { a.mu.Lock(); a.deaf["lb02"] = true; a.mu.Unlock() })
 		}, "not in time, which was 34s: lb02 has not refused the revision"},
 		{"a flap", "kill lb01", func(a *actor) { a.flaps = true }, "web: lb01, lb02, lb01, lb02 were Active in turn, and that it goes from lb01 to lb02 was predicted"},
+		{"a last word", "stop lb01", func(a *actor) { a.takes, a.silent, a.lastWord = 610*time.Millisecond, 0, true }, ""},
 		{"a switch that nobody sees", "kill lb01", func(a *actor) { a.mute = true }, "web: the switch was not seen, and 3.609s was predicted"},
 		{"two silences", "kill lb01", func(a *actor) {
 			a.silences = append(a.silences, Silence{From: time.Now().Add(20 * time.Second), To: time.Now().Add(23 * time.Second)})

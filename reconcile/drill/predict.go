@@ -85,7 +85,7 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	v := w.spec.VirtualRouters[name]
 	able := w.able(name)
 	p := Prediction{Router: name, From: slices.Clone(active)}
-	if apart := w.parted(able); len(apart) > 1 {
+	if apart := w.parted(name, able, active); len(apart) > 1 {
 		p.To = apart
 		if !slices.Equal(p.From, p.To) {
 			p.Cause = Parted
@@ -197,13 +197,17 @@ func (w *world) priority(name, host string) int {
 }
 
 // parted are the hosts that are Active in a split: each that hears no better
-// one that is. Both sides hear a host that is not in the split.
-func (w *world) parted(able []string) (hosts []string) {
+// one that is, nor one that it leaves the addresses to. Both sides hear a host
+// that is not in the split.
+func (w *world) parted(name string, able, active []string) (hosts []string) {
 	for _, host := range able {
-		heard := slices.ContainsFunc(hosts, func(better string) bool {
-			return !slices.Contains(w.apart, host) || !slices.Contains(w.apart, better)
-		})
-		if !heard {
+		hears := func(other string) bool {
+			return other != host && (!slices.Contains(w.apart, host) || !slices.Contains(w.apart, other))
+		}
+		m := w.members[name][host]
+		stays := !m.Preempt && m.Priority != 255 && !slices.Contains(active, host) &&
+			slices.ContainsFunc(active, func(other string) bool { return hears(other) && slices.Contains(able, other) })
+		if !stays && !slices.ContainsFunc(hosts, hears) {
 			hosts = append(hosts, host)
 		}
 	}

@@ -121,9 +121,20 @@ func TestASplitOfThree(t *testing.T) {
 		w := newWorld()
 		w.follow(specOf(t, pair, "package edge\nhosts: lb03: address: \"192.168.0.43\"\nvirtualRouters: web: members: lb03: priority: 50\n"))
 		w.apart = strings.Fields(apart)
-		if got := strings.Join(w.parted(w.able("web")), ","); got != want {
+		if got := strings.Join(w.parted("web", w.able("web"), []string{"lb01"}), ","); got != want {
 			t.Errorf("split %s: %s, want %s", apart, got, want)
 		}
+	}
+}
+
+// TestASplitLeavesWhoMayStay: without preemption, a better one on a side that
+// hears the Active one leaves the addresses to it.
+func TestASplitLeavesWhoMayStay(t *testing.T) {
+	w := newWorld()
+	w.follow(specOf(t, pair, "package edge\nhosts: lb03: address: \"192.168.0.43\"\nvirtualRouters: web: {members: lb03: priority: 50, preempt: false}\n"))
+	w.apart = []string{"lb01", "lb02"}
+	if got := w.router("web", []string{"lb03"}, nil); !slices.Equal(got.To, []string{"lb03"}) || got.Cause != "" {
+		t.Errorf("got %+v", got)
 	}
 }
 

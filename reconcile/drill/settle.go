@@ -262,9 +262,11 @@ func (p *Player) turns(o *Outcome, x Prediction, adverts []Advert) []string {
 	}
 	slices.SortStableFunc(all, func(a, b spoke) int { return a.at.Compare(b.at) })
 	turns := slices.Clone(x.From)
+	var since time.Time // of the last turn
 	for _, s := range all {
-		if s.host != turns[len(turns)-1] {
-			turns = append(turns, s.host)
+		// Who gives way may have the last word.
+		if s.host != turns[len(turns)-1] && s.at.Sub(since) > slack {
+			turns, since = append(turns, s.host), s.at
 		}
 	}
 	if len(turns) == 1 || slices.Equal(turns, []string{x.From[0], x.To[0]}) {
