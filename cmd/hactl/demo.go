@@ -137,7 +137,7 @@ func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	began := time.Now()
-	ctx, stop := untilHungUp(cmd.Context())
+	ctx, stop := d.untilHungUp(cmd.Context())
 	defer stop()
 	err = d.play(ctx, dir, cmd.InOrStdin())
 	if ctx.Err() != nil && !d.keep {
@@ -161,14 +161,34 @@ func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	return err
 }
 
-// untilHungUp ends with the terminal, too, and where nobody reads any more: what
-// was built has to be taken down all the same.
-func untilHungUp(ctx context.Context) (context.Context, context.CancelFunc) {
-	signals := []os.Signal{unix.SIGPIPE}
-	if !signal.Ignored(unix.SIGHUP) { // as nohup has it
-		signals = append(signals, unix.SIGHUP)
+// untilHungUp ends with the terminal, too, and where nobody reads d.out any
+// more: what was built has to be taken down all the same.
+func (d *demo) untilHungUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancel(ctx)
+	d.out = &heeded{d.out, end}
+	// Heard, it is an error of who writes; of any file, so that it says no more.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, unix.SIGPIPE)
+	stop := func() { signal.Stop(pipe); end() }
+	if signal.Ignored(unix.SIGHUP) { // as nohup has it
+		return ctx, stop
 	}
-	return signal.NotifyContext(ctx, signals...)
+	ctx, hangup := signal.NotifyContext(ctx, unix.SIGHUP)
+	return ctx, func() { hangup(); stop() }
+}
+
+// heeded is a writer whose end is heard of.
+type heeded struct {
+	io.Writer
+	end func()
+}
+
+func (h *heeded) Write(b []byte) (int, error) {
+	n, err := h.Writer.Write(b)
+	if err != nil {
+		h.end()
+	}
+	return n, err
 }
 
 // play builds the lab in dir, plays, and takes it down.

@@ -94,7 +94,7 @@ func (l *lab) away(host string, is bool) {
 func edgeTrouble(e *follow.EdgeState) string {
 	var all []string
 	for _, v := range e.Violations {
-		all = append(all, fmt.Sprintf("the guard rail %s: %s", v.Rule, v.Message))
+		all = append(all, fmt.Sprintf("the guard rail %s: %s %s", v.Rule, v.ID, v.Message))
 	}
 	for _, f := range e.Failed {
 		all = append(all, fmt.Sprintf("%s: %s", f.ID, f.Err))
