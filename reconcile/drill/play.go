@@ -308,6 +308,9 @@ func (p *Player) push(ctx context.Context, s Step, o *Outcome) error {
 		}
 		return nil
 	}
+	if s.Verb == Maintenance && spec.Hosts[s.Args[0]].Maintenance != (s.Args[1] == "on") {
+		o.deviates("%s is in maintenance as before: the specification itself says so", s.Args[0])
+	}
 	if p.down["git"] && before != nil {
 		p.unseen, o.Revision = &unseen{revision, spec}, "" // Nobody can know yet.
 		return nil

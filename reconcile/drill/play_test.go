@@ -3,6 +3,7 @@ package drill
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -252,6 +253,14 @@ func TestWhatIsMeasured(t *testing.T) {
 			time.AfterFunc(7*time.Second, func() { a.mu.Lock(); a.edge = "a guard rail"; a.mu.Unlock() })
 		}, "the edge is not as the revision has it: a guard rail"},
 		{"a maintenance that does not evaluate", "maintenance lb01 on", func(a *actor) { a.strict = true }, "the specification does not evaluate with that"},
+		{"a maintenance that is not ended", "maintenance lb01 off", func(a *actor) {
+			spec := *a.specs[pair]
+			spec.Hosts = maps.Clone(spec.Hosts)
+			h := spec.Hosts["lb01"]
+			h.Maintenance = true
+			spec.Hosts["lb01"] = h
+			time.AfterFunc(time.Second, func() { a.mu.Lock(); a.specs = map[string]*schema.Spec{pair: &spec}; a.mu.Unlock() })
+		}, "lb01 is in maintenance as before: the specification itself says so"},
 		{"a stop, a kill and a boot", "stop lb01\nkill lb01", func(a *actor) { a.takes, a.silent = 610*time.Millisecond, 0 }, ""},
 		{"nobody is served", "kill lb01\nkill lb02\nexpect active web nobody\nexpect unserved virtualRouter/web\nexpect served virtualRouter/web", func(a *actor) {
 			time.AfterFunc(12*time.Second, func() { a.mu.Lock(); a.next = ""; a.mu.Unlock() })

@@ -78,7 +78,34 @@ func (w *world) predict(active map[string][]string, silenced map[string]bool) []
 	for _, name := range sorted(w.spec.VirtualRouters) {
 		all = append(all, w.router(name, active[name], silenced))
 	}
+	w.together(all)
 	return all
+}
+
+// together has the Virtual Routers of a sync group move when the last of them
+// can.
+func (w *world) together(all []Prediction) {
+	group := func(p *Prediction) string {
+		if len(p.To) != 1 || p.Switch == 0 {
+			return ""
+		}
+		return w.members[p.Router][p.To[0]].SyncGroup
+	}
+	last := map[string]Prediction{}
+	for i := range all {
+		g := group(&all[i])
+		l := last[g]
+		l.Switch, l.Silent = max(l.Switch, all[i].Switch), max(l.Silent, all[i].Silent)
+		last[g] = l
+	}
+	for i := range all {
+		if g := group(&all[i]); g != "" {
+			all[i].Switch = last[g].Switch
+			if all[i].Silent > 0 {
+				all[i].Silent = last[g].Silent
+			}
+		}
+	}
 }
 
 func (w *world) router(name string, active []string, silenced map[string]bool) Prediction {

@@ -115,6 +115,40 @@ func TestWhatBecomesOfAnAddress(t *testing.T) {
 	}
 }
 
+// TestASyncGroupWaitsForItsSlowest: and another router waits for nobody.
+func TestASyncGroupWaitsForItsSlowest(t *testing.T) {
+	w := newWorld()
+	w.follow(specOf(t, pair, `package edge
+virtualRouters: {
+	wan: {vrid: 60, interface: "eth1", addresses: ["10.0.0.1/24"], interval: "2s", members: {lb01: priority: 150, lb02: {}}}
+	alone: {vrid: 61, interface: "eth1", addresses: ["10.0.0.2/24"], interval: "1s", members: {lb01: priority: 150, lb02: {}}}
+}
+syncGroups: gw: members: ["web", "wan"]
+`))
+	w.dead["lb01"] = true
+	was := []string{"lb01"}
+	active := map[string][]string{"web": was, "wan": was, "alone": was}
+	fast := schema.Duration(3*time.Second + time.Second*156/256)
+	for cause, silenced := range map[Cause]map[string]bool{Death: {"lb01": true}, Release: nil} {
+		for _, p := range w.predict(active, silenced) {
+			want := fast
+			if cause == Release {
+				want -= schema.Seconds(3)
+			}
+			if p.Router != "alone" {
+				want *= 2
+			}
+			silent := want
+			if cause == Release {
+				silent = 0
+			}
+			if p.Cause != cause || p.Switch != want || p.Silent != silent {
+				t.Errorf("%s: %+v, want %s", cause, p, want)
+			}
+		}
+	}
+}
+
 // TestASplitOfThree: who is not in it is heard by both sides.
 func TestASplitOfThree(t *testing.T) {
 	for apart, want := range map[string]string{"lb01 lb02": "lb01,lb02", "lb02 lb03": "", "lb01 lb03": "lb01,lb03", "lb01 lb02 lb03": "lb01,lb02,lb03"} {
