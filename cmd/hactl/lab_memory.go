@@ -333,6 +333,9 @@ type memoryEngine struct {
 	heard chan host.Event
 	ended chan bool // now?
 
+	mu   sync.Mutex // of what is configured
+	over bool       // told to end
+
 	checks *agent.Rehearsal
 }
 
@@ -396,6 +399,9 @@ func (e *memoryEngine) quiet() bool {
 
 // Stop implements vrrpEngine.
 func (e *memoryEngine) Stop(_ context.Context, now bool) error {
+	e.mu.Lock()
+	e.over = true
+	e.mu.Unlock()
 	e.ended <- now
 	return nil
 }
@@ -409,7 +415,14 @@ func (e *memoryEngine) UpgradeEngine(context.Context, string) error {
 }
 
 // Configure implements vrrpEngine.
-func (e *memoryEngine) Configure(c host.Config) error { return e.node.Configure(c) }
+func (e *memoryEngine) Configure(c host.Config) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over { // A Virtual Router more would never let go, or outlive its agent.
+		return errors.New("the engine is told to end")
+	}
+	return e.node.Configure(c)
+}
 
 // Wanted implements vrrpEngine.
 func (e *memoryEngine) Wanted() *host.Config { return e.node.Wanted() }

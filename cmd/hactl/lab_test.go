@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hactl/hactl/engines/host"
+	"github.com/hactl/hactl/engines/host/memory"
 	"github.com/hactl/hactl/engines/host/netns"
 	"github.com/hactl/hactl/schema"
 )
@@ -86,12 +87,7 @@ func TestAnAdvertisementWaitsForNobody(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sent := make(chan error, 1)
-	go func() {
-		sent <- n.Configure(host.Config{Revision: "1", Host: "a", Routers: []host.Router{{
-			Name: "web", Interface: "eth0", Priority: 255, Source: netip.MustParseAddr("192.168.7.1"),
-			Parameters: host.Parameters{VRID: 10, Version: 3, Interval: time.Second, Addresses: []host.Address{{Prefix: netip.MustParsePrefix("192.168.7.40/24")}}},
-		}}})
-	}()
+	go func() { sent <- n.Configure(ownerOf("192.168.7.40/24")) }()
 	select {
 	case err := <-sent:
 		if err != nil {
@@ -259,5 +255,35 @@ func TestTheDemoEndsWithItsTerminal(t *testing.T) {
 		if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
 			t.Errorf("%s: %v is left, %v", name, left, err)
 		}
+	}
+}
+
+// ownerOf is the configuration of a host that is Active at once.
+func ownerOf(address string) host.Config {
+	return host.Config{Revision: "1", Host: "a", Routers: []host.Router{{
+		Name: "web", Interface: "eth0", Priority: 255, Source: netip.MustParseAddr("192.168.7.1"),
+		Parameters: host.Parameters{VRID: 10, Version: 3, Interval: time.Second, Addresses: []host.Address{{Prefix: netip.MustParsePrefix(address)}}},
+	}}}
+}
+
+// TestAnEngineThatEndsTakesNoMore: a revision that runs just when the agent is
+// told to end would leave a Virtual Router behind that nobody lets go of.
+func TestAnEngineThatEndsTakesNoMore(t *testing.T) {
+	lan := memory.NewLAN()
+	n := lan.Join("a", netip.MustParseAddr("192.168.7.1"))
+	n.Boot()
+	e := newMemoryEngine(n, func(string) error { return nil })
+	e.events = func(event) {}
+	if err := e.Stop(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Configure(ownerOf("192.168.7.40/24")); err == nil {
+		t.Error("it is configured")
+	}
+	if err := e.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if holders := lan.Holders(netip.MustParseAddr("192.168.7.40")); len(holders) > 0 {
+		t.Errorf("%v have the address", holders)
 	}
 }
