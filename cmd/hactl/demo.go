@@ -75,7 +75,7 @@ behind.
   expect served|unserved ENTRY
 
 The lab is built for the specification that the drill begins with: a push of
-another host, interface or subnet is an error. What members have to agree on
+another host, interface, subnet or zone is an error. What members have to agree on
 changes after 3 s at most, whatever activationDelay says.
 
 Words with blanks stand in double quotes; # begins a comment. --keep leaves it

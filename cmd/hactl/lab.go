@@ -38,8 +38,9 @@ type lab struct {
 	site labSite
 	http *http.Server
 	base string // where hosts reach the services
-	// layout is what was built.
+	// layout is what was built, and zones are what Cloudflare has.
 	layout *netns.Layout
+	zones  []string
 
 	mu   sync.Mutex
 	down map[string]bool // services
@@ -101,7 +102,7 @@ const labFolder = "spec"
 // newLab makes the repository and the services; the hosts are off. zones are
 // those at Cloudflare.
 func newLab(ctx context.Context, dir string, zones []string, layout *netns.Layout, st labSite) (*lab, error) {
-	l := &lab{dir: dir, layout: layout, sim: cfsim.New(cfsim.Options{Zones: zones}), site: st, down: map[string]bool{}, gone: map[string]bool{}}
+	l := &lab{dir: dir, layout: layout, zones: zones, sim: cfsim.New(cfsim.Options{Zones: zones}), site: st, down: map[string]bool{}, gone: map[string]bool{}}
 	for _, args := range [][]string{
 		{"init", "--quiet", "--bare", "--initial-branch=main", l.path("spec.git")},
 		{"-C", l.path("spec.git"), "config", "uploadpack.allowFilter", "true"},

@@ -25,6 +25,11 @@ func (l *lab) has(spec *schema.Spec) error {
 		return errNoSyncGroups
 	}
 	const begin = "; the lab is built for the specification that the drill begins with: begin with this one"
+	for _, zone := range labZones(spec) {
+		if !slices.Contains(l.zones, zone) {
+			return fmt.Errorf("the lab's Cloudflare has no zone %s%s", zone, begin)
+		}
+	}
 	for _, host := range wanted.Hosts {
 		if !slices.Contains(l.layout.Hosts, host) {
 			return fmt.Errorf("the lab has no host %s%s", host, begin)

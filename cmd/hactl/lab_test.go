@@ -189,6 +189,7 @@ func TestALabIsWhatWasBuilt(t *testing.T) {
 	}
 	for _, c := range []struct{ old, now, says string }{
 		{"hosts: {", "hosts: {\n\tc: address: \"192.168.7.3\"", "the lab has no host c; the lab is built for"},
+		{"stack:", "dnsRecords: www: {zone: \"example.org\", name: \"www.example.org\", type: \"A\", content: \"192.0.2.9\"}\nstack:", "the lab's Cloudflare has no zone example.org"},
 		{`"eth0"`, `"eth1"`, "the lab's host a has no interface eth1"},
 		{"192.168.7.40/24", "10.9.0.1/24", "the lab's client has no address in the subnet of 10.9.0.1"},
 		{"virtualRouters: web:", `syncGroups: gw: members: ["web", "two"]
