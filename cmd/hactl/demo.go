@@ -12,11 +12,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/hactl/hactl/engines/cloudflare/cfsim"
 	"github.com/hactl/hactl/engines/host/netns"
@@ -70,6 +73,10 @@ behind.
   expect silence DURATION          of the last step, at most
   expect refused
   expect served|unserved ENTRY
+
+The lab is built for the specification that the drill begins with: a push of
+another host, interface, subnet or zone is an error. What members have to agree on
+changes after 3 s at most, whatever activationDelay says.
 
 Words with blanks stand in double quotes; # begins a comment. --keep leaves it
 running, with the page, and takes further steps from its input.
@@ -130,11 +137,13 @@ func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	began := time.Now()
-	err = d.play(cmd.Context(), dir, cmd.InOrStdin())
-	if cmd.Context().Err() != nil && !d.keep {
+	ctx, stop := d.untilHungUp(cmd.Context())
+	defer stop()
+	err = d.play(ctx, dir, cmd.InOrStdin())
+	if ctx.Err() != nil && !d.keep {
 		return errors.New("interrupted")
 	}
-	if err != nil && cmd.Context().Err() == nil {
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
 	if d.output == "json" {
@@ -152,6 +161,36 @@ func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	return err
 }
 
+// untilHungUp ends with the terminal, too, and where nobody reads d.out any
+// more: what was built has to be taken down all the same.
+func (d *demo) untilHungUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancel(ctx)
+	d.out = &heeded{d.out, end}
+	// Heard, it is an error of who writes; of any file, so that it says no more.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, unix.SIGPIPE)
+	stop := func() { signal.Stop(pipe); end() }
+	if signal.Ignored(unix.SIGHUP) { // as nohup has it
+		return ctx, stop
+	}
+	ctx, hangup := signal.NotifyContext(ctx, unix.SIGHUP)
+	return ctx, func() { hangup(); stop() }
+}
+
+// heeded is a writer whose end is heard of.
+type heeded struct {
+	io.Writer
+	end func()
+}
+
+func (h *heeded) Write(b []byte) (int, error) {
+	n, err := h.Writer.Write(b)
+	if err != nil {
+		h.end()
+	}
+	return n, err
+}
+
 // play builds the lab in dir, plays, and takes it down.
 func (d *demo) play(ctx context.Context, dir string, in io.Reader) (err error) {
 	script, spec, err := d.read(ctx, dir)
@@ -162,11 +201,15 @@ func (d *demo) play(ctx context.Context, dir string, in io.Reader) (err error) {
 	if err != nil {
 		return fmt.Errorf("these hosts cannot be built here: %w", err)
 	}
+	if err := fitsSockets(dir, layout.Hosts); err != nil {
+		return err
+	}
+	leaveEnvironment()
 	st, err := d.place(ctx, dir, layout, spec)
 	if err != nil {
 		return err
 	}
-	if d.lab, err = newLab(ctx, dir, labZones(spec), st); err != nil {
+	if d.lab, err = newLab(ctx, dir, labZones(spec), layout, st); err != nil {
 		return errors.Join(err, st.close())
 	}
 	defer func() { err = errors.Join(err, d.lab.close()) }()
@@ -243,22 +286,30 @@ func (d *demo) place(ctx context.Context, dir string, layout *netns.Layout, spec
 		}
 	}
 	if len(spec.SyncGroups) > 0 {
-		return nil, errors.New("hosts in memory have no sync groups: drill this specification as root")
+		return nil, errNoSyncGroups
 	}
 	return newMemorySite(dir, layout), nil
 }
 
-// labEnvironment is that of the lab's agents, in place of the user's: they reach
-// the simulator and nothing else.
-func labEnvironment(l *lab) {
+// leaveEnvironment forgets what the user's environment would lead a lab to: a
+// repository, as where a hook of Git starts the demo, a proxy, an account.
+func leaveEnvironment() {
 	for _, e := range os.Environ() {
-		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "HACTL_") || strings.HasPrefix(name, "CLOUDFLARE_") {
+		name, _, _ := strings.Cut(e, "=")
+		for _, prefix := range []string{"HACTL_", "CLOUDFLARE_", "GIT_"} {
+			if strings.HasPrefix(name, prefix) {
+				_ = os.Unsetenv(name)
+			}
+		}
+		switch strings.ToUpper(name) {
+		case "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY":
 			_ = os.Unsetenv(name)
 		}
 	}
-	for _, name := range []string{"STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "http_proxy", "HTTP_PROXY"} {
-		_ = os.Unsetenv(name)
-	}
+}
+
+// labEnvironment has the lab's agents reach the simulator and nothing else.
+func labEnvironment(l *lab) {
 	_ = os.Setenv("CLOUDFLARE_BASE_URL", l.base+cfsim.Prefix)
 	_ = os.Setenv("CLOUDFLARE_ACCOUNT_ID", l.sim.Account())
 	_ = os.Setenv("CLOUDFLARE_API_TOKEN", simToken)
@@ -316,6 +367,9 @@ func (d *demo) ended(o *drill.Outcome) {
 		d.recent.Add(line(o))
 	}
 	_ = render.DrillStep(d.out, o, d.style)
+	if slices.ContainsFunc(o.Deviations, func(s string) bool { return strings.HasPrefix(s, "not in time") }) {
+		d.last()
+	}
 }
 
 // explain adds to an error what the agents have said last.
@@ -323,11 +377,16 @@ func (d *demo) explain(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
+	d.last()
+	return err
+}
+
+// last prints what the agents have said last.
+func (d *demo) last() {
 	for _, host := range d.lab.hosts(nil) {
 		lines := strings.Split(strings.TrimSpace(d.lab.site.log(host)), "\n")
 		fmt.Fprintf(d.out, "\nlast of %s:\n  %s\n", host, strings.Join(lines[max(0, len(lines)-5):], "\n  "))
 	}
-	return err
 }
 
 // steps plays what is read from the input, until ctx ends.

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/hactl/hactl/engines/cloudflare/cfsim"
+	"github.com/hactl/hactl/engines/host/netns"
 	"github.com/hactl/hactl/reconcile/drill"
 	"github.com/hactl/hactl/reconcile/status"
 	"github.com/hactl/hactl/schema"
@@ -37,6 +38,9 @@ type lab struct {
 	site labSite
 	http *http.Server
 	base string // where hosts reach the services
+	// layout is what was built, and zones are what Cloudflare has.
+	layout *netns.Layout
+	zones  []string
 
 	mu   sync.Mutex
 	down map[string]bool // services
@@ -97,8 +101,8 @@ const labFolder = "spec"
 
 // newLab makes the repository and the services; the hosts are off. zones are
 // those at Cloudflare.
-func newLab(ctx context.Context, dir string, zones []string, st labSite) (*lab, error) {
-	l := &lab{dir: dir, sim: cfsim.New(cfsim.Options{Zones: zones}), site: st, down: map[string]bool{}, gone: map[string]bool{}}
+func newLab(ctx context.Context, dir string, zones []string, layout *netns.Layout, st labSite) (*lab, error) {
+	l := &lab{dir: dir, layout: layout, zones: zones, sim: cfsim.New(cfsim.Options{Zones: zones}), site: st, down: map[string]bool{}, gone: map[string]bool{}}
 	for _, args := range [][]string{
 		{"init", "--quiet", "--bare", "--initial-branch=main", l.path("spec.git")},
 		{"-C", l.path("spec.git"), "config", "uploadpack.allowFilter", "true"},
@@ -177,8 +181,16 @@ func (l *lab) git(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Push implements drill.Lab.
-func (l *lab) Push(ctx context.Context, message string, edit func(dir string) error) (string, *schema.Spec, error) {
+// Push implements drill.Lab. What cannot be pushed is taken out of the folder.
+func (l *lab) Push(ctx context.Context, message string, edit func(dir string) error) (_ string, _ *schema.Spec, err error) {
+	work := l.path("work")
+	pushed := false
+	defer func() {
+		if err != nil && !pushed {
+			_, _ = l.git(ctx, "-C", work, "add", "--all")
+			_, _ = l.git(ctx, "-C", work, "reset", "--quiet", "--hard") // fails before the first push
+		}
+	}()
 	if err := edit(l.folder()); err != nil {
 		return "", nil, err
 	}
@@ -186,12 +198,17 @@ func (l *lab) Push(ctx context.Context, message string, edit func(dir string) er
 	if invalid != nil && !errors.As(invalid, new(*drill.InvalidError)) {
 		return "", nil, invalid
 	}
-	work := l.path("work")
+	if spec != nil {
+		if err := l.has(spec); err != nil {
+			return "", nil, err
+		}
+	}
 	for _, args := range [][]string{{"add", "--all"}, {"commit", "--quiet", "--allow-empty", "--message", message}, {"push", "--quiet", "origin", "main"}} {
 		if _, err := l.git(ctx, append([]string{"-C", work}, args...)...); err != nil {
 			return "", nil, err
 		}
 	}
+	pushed = true
 	revision, err := l.git(ctx, "-C", work, "rev-parse", "HEAD")
 	if err != nil {
 		return "", nil, err
@@ -342,14 +359,14 @@ func (l *lab) reports(ctx context.Context) map[string]*agentReport {
 func (l *lab) Hosts(ctx context.Context) map[string]drill.Host {
 	hosts := map[string]drill.Host{}
 	for name, r := range l.reports(ctx) {
-		h := drill.Host{Revision: r.Follow.Revision, Leads: r.Edge.Leadership.Mine, Applied: r.Edge.Revision, Routers: map[string]drill.RouterState{}}
+		h := drill.Host{Revision: r.Follow.Revision, Leads: r.Edge.Leadership.Mine, Applied: r.Edge.Revision, Edge: edgeTrouble(&r.Edge), Routers: map[string]drill.RouterState{}}
 		if r.Follow.Refused != nil {
 			h.Refused, h.Why = r.Follow.Refused.Revision, r.Follow.Refused.Message
 		}
 		if r.Engine != nil {
 			for i := range r.Engine.Routers {
 				if v := &r.Engine.Routers[i]; !v.Retiring {
-					h.Routers[v.Name] = drill.RouterState{State: v.State, Since: v.Since}
+					h.Routers[v.Name] = drill.RouterState{State: v.State, Since: v.Since, VRID: int(v.VRID)}
 				}
 			}
 		}

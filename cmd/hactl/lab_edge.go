@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hactl/hactl/engines/cloudflare/cfsim"
+	"github.com/hactl/hactl/reconcile/follow"
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
 )
@@ -85,4 +88,24 @@ func (l *lab) away(host string, is bool) {
 	} else {
 		delete(l.gone, host)
 	}
+}
+
+// edgeTrouble is what keeps a host from having the edge as it should be, in words.
+func edgeTrouble(e *follow.EdgeState) string {
+	var all []string
+	for _, v := range e.Violations {
+		all = append(all, fmt.Sprintf("the guard rail %s: %s %s", v.Rule, v.ID, v.Message))
+	}
+	for _, f := range e.Failed {
+		all = append(all, fmt.Sprintf("%s: %s", f.ID, f.Err))
+	}
+	for _, c := range e.Conflicts {
+		all = append(all, strings.TrimSpace(c.ID.String()+" "+c.Message))
+	}
+	for _, text := range []string{e.Waits, e.Err} {
+		if text != "" && len(all) == 0 {
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, "; ")
 }

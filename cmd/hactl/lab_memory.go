@@ -91,7 +91,7 @@ func newMemorySite(dir string, layout *netns.Layout) *memorySite {
 	return s
 }
 
-func (s *memorySite) what() string { return "in memory, for want of root" }
+func (s *memorySite) what() string { return "in memory" }
 
 func (s *memorySite) listen() (net.Listener, string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -190,6 +190,12 @@ func (s *memorySite) start(host string) error {
 }
 
 func (s *memorySite) cable(host, iface string, plugged bool) error {
+	there := slices.ContainsFunc(s.layout.LANs, func(l netns.LAN) bool {
+		return slices.ContainsFunc(l.Ports, func(p netns.Port) bool { return p.Host == host && (iface == "" || p.Interface == iface) })
+	})
+	if !there {
+		return fmt.Errorf("%s has no interface %q on a LAN", host, iface)
+	}
 	s.nodes[host].Cable(iface, plugged)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,6 +333,9 @@ type memoryEngine struct {
 	heard chan host.Event
 	ended chan bool // now?
 
+	mu   sync.Mutex // of what is configured
+	over bool       // told to end
+
 	checks *agent.Rehearsal
 }
 
@@ -390,6 +399,9 @@ func (e *memoryEngine) quiet() bool {
 
 // Stop implements vrrpEngine.
 func (e *memoryEngine) Stop(_ context.Context, now bool) error {
+	e.mu.Lock()
+	e.over = true
+	e.mu.Unlock()
 	e.ended <- now
 	return nil
 }
@@ -403,7 +415,14 @@ func (e *memoryEngine) UpgradeEngine(context.Context, string) error {
 }
 
 // Configure implements vrrpEngine.
-func (e *memoryEngine) Configure(c host.Config) error { return e.node.Configure(c) }
+func (e *memoryEngine) Configure(c host.Config) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over { // A Virtual Router more would never let go, or outlive its agent.
+		return errors.New("the engine is told to end")
+	}
+	return e.node.Configure(c)
+}
 
 // Wanted implements vrrpEngine.
 func (e *memoryEngine) Wanted() *host.Config { return e.node.Wanted() }

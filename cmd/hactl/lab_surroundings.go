@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/hactl/hactl/schema"
 )
@@ -39,8 +40,12 @@ func failingCheck(dir, name string) string {
 	return filepath.Join(dir, "fails", url.PathEscape(name))
 }
 
+// labActivation is how long members of a Virtual Router wait at most for the
+// others to know of a change: all have looked at Git twice by then.
+const labActivation = schema.Duration(3 * time.Second)
+
 // adaptToLab takes out of a specification what leads out of a lab: accounts,
-// agents and people to be told. The edge has a leader, the one that is named
+// agents and people to be told. What members agree on changes soon. The edge has a leader, the one that is named
 // unless that takes an etcd.
 func adaptToLab(s *schema.Spec) {
 	s.Account = ""
@@ -48,6 +53,10 @@ func adaptToLab(s *schema.Spec) {
 	for name, h := range s.Hosts {
 		h.Agent = ""
 		s.Hosts[name] = h
+	}
+	for name, v := range s.VirtualRouters {
+		v.ActivationDelay = min(v.ActivationDelay, labActivation)
+		s.VirtualRouters[name] = v
 	}
 	if l := s.Leader; l != nil && len(l.Etcd) == 0 {
 		return

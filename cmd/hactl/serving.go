@@ -247,13 +247,17 @@ func listenLocal(ctx context.Context, dir string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the agent's socket: %w", err)
 	}
-	old := unix.Umask(0o177)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	unix.Umask(old)
+	// Linux binds with the mode of the socket. A umask would be for all of the
+	// process, and so for what else is made meanwhile, by other agents of a lab.
+	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		failed := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) })
+		return errors.Join(failed, err)
+	}}
+	l, err := private.Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("the agent's socket: %w", err)
 	}
-	l.SetUnlinkOnClose(false) // The next agent may have it by then.
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // The next agent may have it by then.
 	return l, nil
 }
 

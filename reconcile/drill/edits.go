@@ -25,7 +25,11 @@ type folder map[string][]byte
 
 func readFolder(dir string) (folder, error) {
 	f, total := folder{}, 0
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -35,7 +39,11 @@ func readFolder(dir string) (folder, error) {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() {
+		// A link to a file is what it leads to; one to a folder is left out, as it
+		// is where a specification is read.
+		if info, err := os.Stat(path); err != nil {
+			return err
+		} else if !info.Mode().IsRegular() {
 			return nil
 		}
 		b, err := os.ReadFile(path)
@@ -139,6 +147,17 @@ func drain(dir string, hosts []string) error {
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
+// drainedIn are the hosts that drain has put into maintenance.
+func drainedIn(f folder) (hosts []string) {
+	for line := range strings.Lines(string(f[maintenanceFile])) {
+		var host string
+		if n, _ := fmt.Sscanf(line, "hosts: %q: maintenance: true", &host); n == 1 {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
 // blunder adds a file that does not evaluate.
 func blunder(dir string) error {
 	clause, err := packageOf(dir)
@@ -150,12 +169,15 @@ func blunder(dir string) error {
 
 // packageOf is the package clause of a directory's files.
 func packageOf(dir string) (string, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*.cue"))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return "", err
 	}
-	for _, name := range names {
-		b, err := os.ReadFile(name)
+	for _, e := range entries {
+		if e.IsDir() || filepath.Ext(e.Name()) != ".cue" {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return "", err
 		}

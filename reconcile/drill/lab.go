@@ -49,6 +49,7 @@ type Host struct {
 	Why      string
 	Leads    bool
 	Applied  string // revision that the edge is as
+	Edge     string // what keeps it from that, "" for nothing
 	Routers  map[string]RouterState
 }
 
@@ -56,6 +57,7 @@ type Host struct {
 type RouterState struct {
 	State string
 	Since time.Time
+	VRID  int // that is on the wire; 0 for unknown
 }
 
 // Advert is an advertisement that was seen on a LAN.

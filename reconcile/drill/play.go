@@ -29,13 +29,11 @@ type Player struct {
 	unseen   *unseen
 	start    string // directory that is opened
 	world    *world
-	head     string // revision that is good
-	pushed   folder // before the last push
-	drained  []string
+	head     string          // revision that is good
+	pushed   folder          // before the last push
 	down     map[string]bool // services
 	backups  map[string]map[string]time.Time
 	last     *Outcome
-	folder   folder // as it was pushed last
 	unserved []string
 }
 
@@ -188,18 +186,26 @@ func (p *Player) act(ctx context.Context, s Step, o *Outcome, active map[string]
 		now()
 		return p.push(ctx, s, o)
 	case Kill, Boot:
-		if off := s.Verb == Kill; off == w.dead[host] && off {
+		switch {
+		case s.Verb == Kill && w.off[host]:
 			return errors.New("it has no power already")
-		} else if off {
+		case s.Verb == Boot && !w.off[host]:
+			return errors.New("it has power already")
+		case s.Verb == Kill:
 			p.await(ctx, host, active)
 			silenced[host] = true
 		}
 		now()
-		w.dead[host] = s.Verb == Kill
+		w.off[host], w.dead[host] = s.Verb == Kill, s.Verb == Kill
 		return p.Lab.Power(ctx, host, s.Verb == Boot)
 	case Stop, Start:
-		if w.dead[host] == (s.Verb == Stop) {
-			return fmt.Errorf("it is so already")
+		switch {
+		case w.off[host]:
+			return errors.New("it has no power")
+		case s.Verb == Stop && w.dead[host]:
+			return errors.New("hactl run is stopped there already")
+		case s.Verb == Start && !w.dead[host]:
+			return errors.New("hactl run is started there already")
 		}
 		now()
 		w.dead[host] = s.Verb == Stop
@@ -256,8 +262,7 @@ func (p *Player) act(ctx context.Context, s Step, o *Outcome, active map[string]
 // push pushes what a step changes in the specification.
 func (p *Player) push(ctx context.Context, s Step, o *Outcome) error {
 	before := p.world.spec
-	var former, present folder
-	drained := slices.Clone(p.drained)
+	var former folder
 	edit := func(dir string) (err error) {
 		if former, err = readFolder(dir); err != nil {
 			return err
@@ -282,16 +287,12 @@ func (p *Player) push(ctx context.Context, s Step, o *Outcome) error {
 		case Mistake:
 			err = blunder(dir)
 		case Maintenance:
-			drained = slices.DeleteFunc(drained, func(h string) bool { return h == s.Args[0] })
+			drained := slices.DeleteFunc(drainedIn(former), func(h string) bool { return h == s.Args[0] })
 			if s.Args[1] == "on" {
 				drained = append(drained, s.Args[0])
 			}
 			err = drain(dir, drained)
 		}
-		if err != nil {
-			return err
-		}
-		present, err = readFolder(dir)
 		return err
 	}
 	revision, spec, err := p.Lab.Push(ctx, s.String(), edit)
@@ -299,10 +300,16 @@ func (p *Player) push(ctx context.Context, s Step, o *Outcome) error {
 	if err != nil && !errors.As(err, &invalid) {
 		return err
 	}
-	o.Revision, p.pushed, p.folder, p.drained = revision, former, present, drained
+	o.Revision, p.pushed = revision, former
 	if invalid != nil {
 		o.Why = invalid.Error()
+		if s.Verb == Maintenance {
+			o.deviates("the specification does not evaluate with that")
+		}
 		return nil
+	}
+	if s.Verb == Maintenance && spec.Hosts[s.Args[0]].Maintenance != (s.Args[1] == "on") {
+		o.deviates("%s is in maintenance as before: the specification itself says so", s.Args[0])
 	}
 	if p.down["git"] && before != nil {
 		p.unseen, o.Revision = &unseen{revision, spec}, "" // Nobody can know yet.
@@ -388,7 +395,7 @@ func (p *Player) drift(ctx context.Context, id schema.ID, o *Outcome) error {
 			return err
 		}
 		if !still {
-			o.Corrected = time.Since(o.At)
+			o.Corrected = lasted(time.Since(o.At))
 			o.Took = o.Corrected
 			return nil
 		}
@@ -396,7 +403,7 @@ func (p *Player) drift(ctx context.Context, id schema.ID, o *Outcome) error {
 			return err
 		}
 	}
-	o.Took = time.Since(o.At)
+	o.Took = lasted(time.Since(o.At))
 	o.deviates("%s is not as the specification has it after %s", id, limit)
 	return nil
 }
@@ -423,7 +430,7 @@ func (p *Player) expect(ctx context.Context, s Step, o *Outcome) error {
 			return err
 		}
 		for _, r := range last.Routers {
-			if r.Quiet > most {
+			if time.Duration(r.Quiet) > most {
 				o.deviates("%s did not answer for %s, and at most %s was expected", r.Router, round(r.Quiet), most)
 			}
 		}

@@ -3,6 +3,7 @@ package drill
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -23,11 +24,17 @@ type actor struct {
 	specs map[string]*schema.Spec // by what the folder's edge.cue holds; nil is invalid
 
 	// What it does when the Active one goes.
-	takes  time.Duration // until the other has the address
-	silent time.Duration // for which nobody answers
-	next   string        // who gets it
-	loses  bool          // a silence of 2 s at any other step
-	deaf   map[string]bool
+	takes    time.Duration // until the other has the address
+	silent   time.Duration // for which nobody answers
+	next     string        // who gets it
+	loses    bool          // a silence of 2 s at any other step
+	deaf     map[string]bool
+	lastWord bool // the former one is heard once more
+	flaps    bool // the next one loses the address at once, and gets it back
+	mute     bool // nobody hears advertisements
+	vrid     int  // on the wire; 0 for that of the specification
+	edge     string
+	strict   bool // maintenance does not evaluate
 
 	mu       sync.Mutex
 	head     string
@@ -57,7 +64,8 @@ func (a *actor) Push(_ context.Context, _ string, edit func(string) error) (stri
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	revision := "rev" + time.Now().String()
-	if _, wrong := f[mistakeFile]; wrong {
+	_, wrong := f[mistakeFile]
+	if _, drains := f[maintenanceFile]; wrong || drains && a.strict {
 		time.AfterFunc(time.Second, func() { a.mu.Lock(); a.refused = revision; a.mu.Unlock() })
 		return revision, nil, &InvalidError{"edge.cue:1:1: it is wrong"}
 	}
@@ -75,7 +83,13 @@ func (a *actor) Push(_ context.Context, _ string, edit func(string) error) (stri
 func (a *actor) move(silence bool) {
 	now := time.Now()
 	a.seats[len(a.seats)-1].end = now
-	if a.next != "" {
+	if a.flaps {
+		a.seats = append(a.seats, seat{a.next, now.Add(a.takes), now.Add(a.takes + period)}, seat{"lb01", now.Add(a.takes + 2*period), now.Add(a.takes + 3*period)})
+		a.seats = append(a.seats, seat{host: a.next, start: now.Add(a.takes + 4*period)})
+	} else if a.next != "" {
+		if a.lastWord {
+			a.zeros = append(a.zeros, Advert{now.Add(a.takes + time.Millisecond), "lb01", "eth0", 50, false, 100})
+		}
 		a.seats = append(a.seats, seat{host: a.next, start: now.Add(a.takes)})
 	}
 	if silence || a.silent > 0 {
@@ -126,7 +140,7 @@ func (a *actor) Hosts(context.Context) map[string]Host {
 		if a.down[name] {
 			continue
 		}
-		h := Host{Revision: a.head, Refused: a.refused, Why: "it is wrong", Routers: map[string]RouterState{}}
+		h := Host{Revision: a.head, Refused: a.refused, Why: "it is wrong", Edge: a.edge, Leads: a.edge != "" && name == "lb02", Routers: map[string]RouterState{}}
 		if a.deaf[name] {
 			h.Revision, h.Refused = "", ""
 		}
@@ -137,7 +151,7 @@ func (a *actor) Hosts(context.Context) map[string]Host {
 					state = "active"
 				}
 			}
-			h.Routers["web"] = RouterState{State: state}
+			h.Routers["web"] = RouterState{State: state, VRID: a.vrid}
 		}
 		hosts[name] = h
 	}
@@ -147,6 +161,9 @@ func (a *actor) Hosts(context.Context) map[string]Host {
 func (a *actor) Adverts(since time.Time) []Advert {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.mute {
+		return nil
+	}
 	all := slices.Clone(a.zeros)
 	for _, s := range a.seats {
 		for at := s.start; !at.After(time.Now()) && (s.end.IsZero() || !at.After(s.end)); at = at.Add(period) {
@@ -223,6 +240,28 @@ func TestWhatIsMeasured(t *testing.T) {
 		{"a host that does not follow", "mistake", func(a *actor) {
 			time.AfterFunc(7*time.Second, func() { a.mu.Lock(); a.deaf["lb02"] = true; a.mu.Unlock() })
 		}, "not in time, which was 34s: lb02 has not refused the revision"},
+		{"a flap", "kill lb01", func(a *actor) { a.flaps = true }, "web: lb01, lb02, lb01, lb02 were Active in turn, and that it goes from lb01 to lb02 was predicted"},
+		{"a last word", "stop lb01", func(a *actor) { a.takes, a.silent, a.lastWord = 610*time.Millisecond, 0, true }, ""},
+		{"a switch that nobody sees", "kill lb01", func(a *actor) { a.mute = true }, "web: the switch was not seen, and 3.609s was predicted"},
+		{"two silences", "kill lb01", func(a *actor) {
+			a.silences = append(a.silences, Silence{From: time.Now().Add(20 * time.Second), To: time.Now().Add(23 * time.Second)})
+		}, "web: nobody answered for 6.612s in all, and 3.609s was predicted"},
+		{"other parameters on the wire", "maintenance lb02 off", func(a *actor) {
+			time.AfterFunc(7*time.Second, func() { a.mu.Lock(); a.vrid = 51; a.mu.Unlock() })
+		}, "web: VRID 51 is on the wire still, on lb01"},
+		{"an edge that refuses", "maintenance lb02 off", func(a *actor) {
+			time.AfterFunc(7*time.Second, func() { a.mu.Lock(); a.edge = "a guard rail"; a.mu.Unlock() })
+		}, "the edge is not as the revision has it: a guard rail"},
+		{"a maintenance that does not evaluate", "maintenance lb01 on", func(a *actor) { a.strict = true }, "the specification does not evaluate with that"},
+		{"a maintenance that is not ended", "maintenance lb01 off", func(a *actor) {
+			spec := *a.specs[pair]
+			spec.Hosts = maps.Clone(spec.Hosts)
+			h := spec.Hosts["lb01"]
+			h.Maintenance = true
+			spec.Hosts["lb01"] = h
+			time.AfterFunc(time.Second, func() { a.mu.Lock(); a.specs = map[string]*schema.Spec{pair: &spec}; a.mu.Unlock() })
+		}, "lb01 is in maintenance as before: the specification itself says so"},
+		{"a stop, a kill and a boot", "stop lb01\nkill lb01", func(a *actor) { a.takes, a.silent = 610*time.Millisecond, 0 }, ""},
 		{"nobody is served", "kill lb01\nkill lb02\nexpect active web nobody\nexpect unserved virtualRouter/web\nexpect served virtualRouter/web", func(a *actor) {
 			time.AfterFunc(12*time.Second, func() { a.mu.Lock(); a.next = ""; a.mu.Unlock() })
 		}, "virtualRouter/web is not served"},
@@ -252,7 +291,7 @@ func TestWhatIsMeasured(t *testing.T) {
 func TestWhatCannotBePlayed(t *testing.T) {
 	for script, says := range map[string]string{
 		"say x\nkill lb01\nkill lb01":   "x:3: kill lb01: it has no power already",
-		"start lb01":                    "x:1: start lb01: it is so already",
+		"start lb01":                    "x:1: start lb01: hactl run is started there already",
 		"heal":                          "x:1: heal: there is no split",
 		"push nowhere":                  "x:1: push nowhere: stat",
 		"edit other.cue a b":            "x:1: edit other.cue a b: open",
@@ -289,7 +328,31 @@ func TestAPushIsTakenBack(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(a.dir, ".keep")); err != nil {
 			t.Error(err)
 		}
+		if _, err := play(t, a, start, "maintenance lb01 on\nrevert\nmaintenance lb02 on"); err != nil {
+			t.Fatal(err)
+		}
+		if f, err = readFolder(a.dir); err != nil || !slices.Equal(drainedIn(f), []string{"lb02"}) {
+			t.Errorf("in maintenance are %v, %v", drainedIn(f), err)
+		}
 	})
+}
+
+// TestLinksAreFollowed: a specification may be one, and have some.
+func TestLinksAreFollowed(t *testing.T) {
+	_, start := stage(t)
+	dir := filepath.Dir(start)
+	for at, to := range map[string]string{"link": "start", "start/more.cue": "../more.cue", "start/folder": ".."} {
+		if err := os.Symlink(to, filepath.Join(dir, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "more.cue"), []byte("package edge\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := readFolder(filepath.Join(dir, "link"))
+	if names := strings.Join(sorted(f), " "); err != nil || names != "edge.cue more.cue" {
+		t.Errorf("the folder has %s, %v", names, err)
+	}
 }
 
 func TestMaintenanceIsAFileOfItsOwn(t *testing.T) {

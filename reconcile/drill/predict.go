@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
@@ -14,7 +13,8 @@ import (
 type world struct {
 	spec      *schema.Spec
 	model     *topology.Model
-	dead      map[string]bool            // without power, or hactl run
+	dead      map[string]bool            // without hactl run
+	off       map[string]bool            // and without power
 	unplugged map[string]map[string]bool // interface by host; "" for all
 	failing   map[string]map[string]bool // check by host
 	apart     []string                   // hosts that do not hear each other
@@ -23,7 +23,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{dead: map[string]bool{}, unplugged: map[string]map[string]bool{}, failing: map[string]map[string]bool{}}
+	return &world{dead: map[string]bool{}, off: map[string]bool{}, unplugged: map[string]map[string]bool{}, failing: map[string]map[string]bool{}}
 }
 
 // follow takes over a specification.
@@ -64,10 +64,10 @@ type Prediction struct {
 	Cause Cause    `json:"cause,omitempty"` // empty where nothing changes
 	// Switch is from what Cause names until the new one's first advertisement; 0
 	// where the specification does not say.
-	Switch time.Duration `json:"switch,omitempty"`
+	Switch schema.Duration `json:"switch,omitempty"`
 	// Silent is how long the addresses do not answer, at most. It counts for
 	// nothing where To is empty.
-	Silent time.Duration `json:"silent"`
+	Silent schema.Duration `json:"silent"`
 }
 
 // predict says what becomes of every Virtual Router in this world, sorted.
@@ -78,14 +78,41 @@ func (w *world) predict(active map[string][]string, silenced map[string]bool) []
 	for _, name := range sorted(w.spec.VirtualRouters) {
 		all = append(all, w.router(name, active[name], silenced))
 	}
+	w.together(all)
 	return all
+}
+
+// together has the Virtual Routers of a sync group move when the last of them
+// can.
+func (w *world) together(all []Prediction) {
+	group := func(p *Prediction) string {
+		if len(p.To) != 1 || p.Switch == 0 {
+			return ""
+		}
+		return w.members[p.Router][p.To[0]].SyncGroup
+	}
+	last := map[string]Prediction{}
+	for i := range all {
+		g := group(&all[i])
+		l := last[g]
+		l.Switch, l.Silent = max(l.Switch, all[i].Switch), max(l.Silent, all[i].Silent)
+		last[g] = l
+	}
+	for i := range all {
+		if g := group(&all[i]); g != "" {
+			all[i].Switch = last[g].Switch
+			if all[i].Silent > 0 {
+				all[i].Silent = last[g].Silent
+			}
+		}
+	}
 }
 
 func (w *world) router(name string, active []string, silenced map[string]bool) Prediction {
 	v := w.spec.VirtualRouters[name]
 	able := w.able(name)
 	p := Prediction{Router: name, From: slices.Clone(active)}
-	if apart := w.parted(able); len(apart) > 1 {
+	if apart := w.parted(name, able, active); len(apart) > 1 {
 		p.To = apart
 		if !slices.Equal(p.From, p.To) {
 			p.Cause = Parted
@@ -107,7 +134,7 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 		best = current // It stays, and of two in a healed split the better one.
 	case current != "":
 		p.Cause = Preempt
-		p.Switch = time.Duration(topology.ActiveDownInterval(v, w.priority(name, best)))
+		p.Switch = topology.ActiveDownInterval(v, w.priority(name, best))
 		if member.PreemptDelay > 0 || member.StartupDelay > 0 {
 			p.Switch = 0
 		}
@@ -115,11 +142,11 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 		p.Cause = First
 	case slices.ContainsFunc(active, func(h string) bool { return silenced[h] }):
 		p.Cause = Death
-		p.Switch = time.Duration(topology.ActiveDownInterval(v, w.priority(name, best)))
+		p.Switch = topology.ActiveDownInterval(v, w.priority(name, best))
 		p.Silent = p.Switch
 	default:
 		p.Cause = Release
-		p.Switch = time.Duration(topology.SkewTime(v, w.priority(name, best)))
+		p.Switch = topology.SkewTime(v, w.priority(name, best))
 	}
 	p.To = []string{best}
 	return p
@@ -197,10 +224,17 @@ func (w *world) priority(name, host string) int {
 }
 
 // parted are the hosts that are Active in a split: each that hears no better
-// one.
-func (w *world) parted(able []string) (hosts []string) {
+// one that is, nor one that it leaves the addresses to. Both sides hear a host
+// that is not in the split.
+func (w *world) parted(name string, able, active []string) (hosts []string) {
 	for _, host := range able {
-		if slices.Contains(w.apart, host) {
+		hears := func(other string) bool {
+			return other != host && (!slices.Contains(w.apart, host) || !slices.Contains(w.apart, other))
+		}
+		m := w.members[name][host]
+		stays := !m.Preempt && m.Priority != 255 && !slices.Contains(active, host) &&
+			slices.ContainsFunc(active, func(other string) bool { return hears(other) && slices.Contains(able, other) })
+		if !stays && !slices.ContainsFunc(hosts, hears) {
 			hosts = append(hosts, host)
 		}
 	}
@@ -211,12 +245,18 @@ func (w *world) parted(able []string) (hosts []string) {
 	return hosts
 }
 
-// failed are the hosts that serve nothing, as components.
+// failed are the hosts that serve nothing, and the Virtual Routers that nobody
+// can be Active for, as components.
 func (w *world) failed() []topology.Component {
 	var all []topology.Component
 	for _, host := range sorted(w.spec.Hosts) {
-		if w.dead[host] || w.unplugged[host][""] {
+		if w.off[host] || w.unplugged[host][""] {
 			all = append(all, topology.Component{Kind: topology.KindHost, Name: host})
+		}
+	}
+	for _, router := range sorted(w.spec.VirtualRouters) {
+		if len(w.able(router)) == 0 {
+			all = append(all, topology.Component{Kind: topology.KindVirtualRouter, Name: router})
 		}
 	}
 	return all

@@ -108,10 +108,67 @@ func TestWhatBecomesOfAnAddress(t *testing.T) {
 				name = "db"
 			}
 			got := w.router(name, c.active, c.silenced)
-			if !slices.Equal(got.To, c.to) || got.Cause != c.cause || got.Switch != c.took || got.Silent != c.silent {
+			if !slices.Equal(got.To, c.to) || got.Cause != c.cause || time.Duration(got.Switch) != c.took || time.Duration(got.Silent) != c.silent {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+}
+
+// TestASyncGroupWaitsForItsSlowest: and another router waits for nobody.
+func TestASyncGroupWaitsForItsSlowest(t *testing.T) {
+	w := newWorld()
+	w.follow(specOf(t, pair, `package edge
+virtualRouters: {
+	wan: {vrid: 60, interface: "eth1", addresses: ["10.0.0.1/24"], interval: "2s", members: {lb01: priority: 150, lb02: {}}}
+	alone: {vrid: 61, interface: "eth1", addresses: ["10.0.0.2/24"], interval: "1s", members: {lb01: priority: 150, lb02: {}}}
+}
+syncGroups: gw: members: ["web", "wan"]
+`))
+	w.dead["lb01"] = true
+	was := []string{"lb01"}
+	active := map[string][]string{"web": was, "wan": was, "alone": was}
+	fast := schema.Duration(3*time.Second + time.Second*156/256)
+	for cause, silenced := range map[Cause]map[string]bool{Death: {"lb01": true}, Release: nil} {
+		for _, p := range w.predict(active, silenced) {
+			want := fast
+			if cause == Release {
+				want -= schema.Seconds(3)
+			}
+			if p.Router != "alone" {
+				want *= 2
+			}
+			silent := want
+			if cause == Release {
+				silent = 0
+			}
+			if p.Cause != cause || p.Switch != want || p.Silent != silent {
+				t.Errorf("%s: %+v, want %s", cause, p, want)
+			}
+		}
+	}
+}
+
+// TestASplitOfThree: who is not in it is heard by both sides.
+func TestASplitOfThree(t *testing.T) {
+	for apart, want := range map[string]string{"lb01 lb02": "lb01,lb02", "lb02 lb03": "", "lb01 lb03": "lb01,lb03", "lb01 lb02 lb03": "lb01,lb02,lb03"} {
+		w := newWorld()
+		w.follow(specOf(t, pair, "package edge\nhosts: lb03: address: \"192.168.0.43\"\nvirtualRouters: web: members: lb03: priority: 50\n"))
+		w.apart = strings.Fields(apart)
+		if got := strings.Join(w.parted("web", w.able("web"), []string{"lb01"}), ","); got != want {
+			t.Errorf("split %s: %s, want %s", apart, got, want)
+		}
+	}
+}
+
+// TestASplitLeavesWhoMayStay: without preemption, a better one on a side that
+// hears the Active one leaves the addresses to it.
+func TestASplitLeavesWhoMayStay(t *testing.T) {
+	w := newWorld()
+	w.follow(specOf(t, pair, "package edge\nhosts: lb03: address: \"192.168.0.43\"\nvirtualRouters: web: {members: lb03: priority: 50, preempt: false}\n"))
+	w.apart = []string{"lb01", "lb02"}
+	if got := w.router("web", []string{"lb03"}, nil); !slices.Equal(got.To, []string{"lb03"}) || got.Cause != "" {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -161,7 +218,7 @@ func TestPredictionsAgreeWithWhatIf(t *testing.T) {
 			for _, m := range topology.New(spec).WhatIf([]topology.Component{{Kind: topology.KindHost, Name: host}}, "").Moves {
 				p, ok := after[m.Router]
 				to := slices.DeleteFunc([]string{m.To}, func(h string) bool { return h == "" })
-				if !ok || !slices.Equal(p.To, to) || !slices.Equal(p.From, []string{m.From}) || p.Switch != time.Duration(m.Death) || m.To != "" && w.router(m.Router, []string{m.From}, nil).Switch != time.Duration(m.Handover) {
+				if !ok || !slices.Equal(p.To, to) || !slices.Equal(p.From, []string{m.From}) || p.Switch != m.Death || m.To != "" && w.router(m.Router, []string{m.From}, nil).Switch != m.Handover {
 					t.Errorf("%s without %s: the drill says %+v, whatif %+v", file, host, p, m)
 				}
 				delete(after, m.Router)

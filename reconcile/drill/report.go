@@ -2,6 +2,8 @@ package drill
 
 import (
 	"time"
+
+	"github.com/hactl/hactl/schema"
 )
 
 // Outcome is what came of a step.
@@ -9,18 +11,18 @@ type Outcome struct {
 	Step Step      `json:"step"`
 	At   time.Time `json:"at"`
 	// Took is until all was as it had to be, and had been for a moment.
-	Took time.Duration `json:"took"`
+	Took schema.Duration `json:"took"`
 	// Routers are those that something was to happen to, or did.
 	Routers []Switched `json:"virtualRouters,omitempty"`
 	// Revision was pushed: Running on every host that is there after so long, and
 	// Applied at the edge; or Refused by all of them.
-	Revision string        `json:"revision,omitempty"`
-	Running  time.Duration `json:"running,omitempty"`
-	Applied  time.Duration `json:"applied,omitempty"`
-	Refused  time.Duration `json:"refused,omitempty"`
-	Why      string        `json:"why,omitempty"`
+	Revision string          `json:"revision,omitempty"`
+	Running  schema.Duration `json:"running,omitempty"`
+	Applied  schema.Duration `json:"applied,omitempty"`
+	Refused  schema.Duration `json:"refused,omitempty"`
+	Why      string          `json:"why,omitempty"`
 	// Corrected is how long drift lasted.
-	Corrected time.Duration `json:"corrected,omitempty"`
+	Corrected schema.Duration `json:"corrected,omitempty"`
 	// Impact is what the change does to traffic, in words.
 	Impact []string `json:"impact,omitempty"`
 	// Unserved are entry points that nobody answers for any more.
@@ -35,11 +37,14 @@ type Switched struct {
 	// Now are the hosts that are Active.
 	Now []string `json:"now"`
 	// Took is what Switch predicts; 0 where it could not be seen.
-	Took time.Duration `json:"took,omitempty"`
+	Took schema.Duration `json:"took,omitempty"`
 	// Quiet is the longest silence of one of its addresses, and Lost how many of
 	// the client's requests had no answer in it.
-	Quiet time.Duration `json:"quiet"`
-	Lost  int           `json:"lost"`
+	Quiet schema.Duration `json:"quiet"`
+	Lost  int             `json:"lost"`
+	// Unasked says that its addresses answer nobody (accept: false), so that there
+	// is no silence to be seen.
+	Unasked bool `json:"unasked,omitempty"`
 }
 
 // Tolerances of a prediction: a tenth, and what timers and a client's period
@@ -51,7 +56,14 @@ const (
 
 // near tells whether a time is as predicted, or, where at most is meant, not
 // longer.
-func near(predicted, was time.Duration, atMost bool) bool {
-	allowed := max(predicted*tolerance/100, slack)
+func near(predicted, was schema.Duration, atMost bool) bool {
+	allowed := max(predicted*tolerance/100, schema.Duration(slack))
 	return was <= predicted+allowed && (atMost || was >= predicted-allowed)
+}
+
+// lasted is a time that was measured, as exact as it is meant: to a tenth of a
+// millisecond, and not 0.
+func lasted(d time.Duration) schema.Duration {
+	const exact = 100 * time.Microsecond
+	return schema.Duration(max(d.Round(exact), exact))
 }

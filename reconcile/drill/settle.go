@@ -2,9 +2,13 @@ package drill
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/hactl/hactl/schema"
 )
 
 // lookAgain is how often a drill looks at the hosts.
@@ -13,13 +17,17 @@ const lookAgain = 20 * time.Millisecond
 // settle waits until all is as it must be, and stays so for a moment; then it
 // measures.
 func (p *Player) settle(ctx context.Context, o *Outcome, predictions []Prediction) error {
-	var longest, interval time.Duration
+	var longest, interval, delays time.Duration
 	for _, x := range predictions {
 		v := p.world.spec.VirtualRouters[x.Router]
-		longest = max(longest, x.Switch, 4*time.Duration(v.Interval))
+		longest = max(longest, time.Duration(x.Switch), 4*time.Duration(v.Interval))
+		for _, host := range x.To {
+			m := p.world.members[x.Router][host]
+			delays = max(delays, time.Duration(m.PreemptDelay), time.Duration(m.StartupDelay))
+		}
 		interval = max(interval, time.Duration(v.Interval))
 	}
-	limit := 20*time.Second + 3*longest + 2*p.Poll
+	limit := 20*time.Second + 3*longest + 2*p.Poll + delays
 	hold := min(max(interval+interval/4, 300*time.Millisecond), 2*time.Second)
 	var since time.Time // that all is as it must be
 	for {
@@ -32,13 +40,13 @@ func (p *Player) settle(ctx context.Context, o *Outcome, predictions []Predictio
 			since = time.Time{}
 		case since.IsZero():
 			since = now
-			o.Took = now.Sub(o.At)
+			o.Took = lasted(now.Sub(o.At))
 		case now.Sub(since) >= hold:
 			p.measure(o, hosts, predictions)
 			return nil
 		}
 		if now.Sub(o.At) > limit {
-			o.Took = now.Sub(o.At)
+			o.Took = lasted(now.Sub(o.At))
 			o.deviates("not in time, which was %s: %s", round(limit), missing)
 			p.measure(o, hosts, predictions)
 			return nil
@@ -79,10 +87,13 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 		}
 	}
 	refused := o.Revision != "" && o.Revision != p.head
-	leads, applied := false, false
+	leads, applied, why := false, false, ""
 	for _, h := range hosts {
 		leads = leads || h.Leads
 		applied = applied || h.Leads && h.Applied == p.head
+		if h.Leads && h.Edge != "" {
+			why = ": " + h.Edge
+		}
 	}
 	for _, name := range p.agents() {
 		h, there := hosts[name]
@@ -98,18 +109,34 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 			o.Why = h.Why
 		}
 	}
+	if v := p.behind(hosts); v != "" && !refused {
+		return v
+	}
 	switch {
 	case o.Revision == "":
 	case refused && o.Refused == 0:
-		o.Refused = now.Sub(o.At)
+		o.Refused = lasted(now.Sub(o.At))
 	case !refused && o.Running == 0:
-		o.Running = now.Sub(o.At)
+		o.Running = lasted(now.Sub(o.At))
 	}
 	if leads && !applied && !refused && !p.down["api"] {
-		return "the edge is not as the revision has it"
+		return "the edge is not as the revision has it" + why
 	}
 	if o.Revision != "" && applied && !refused && o.Applied == 0 {
-		o.Applied = now.Sub(o.At)
+		o.Applied = lasted(now.Sub(o.At))
+	}
+	return ""
+}
+
+// behind says which Virtual Router has other parameters on the wire than the
+// specification, as while its members agree on a change.
+func (p *Player) behind(hosts map[string]Host) string {
+	for _, name := range sorted(hosts) {
+		for router, r := range hosts[name].Routers {
+			if m, ok := p.world.members[router][name]; ok && r.VRID != 0 && r.VRID != m.VRID {
+				return fmt.Sprintf("%s: VRID %d is on the wire still, on %s", router, r.VRID, name)
+			}
+		}
 	}
 	return ""
 }
@@ -139,20 +166,26 @@ func (p *Player) measure(o *Outcome, hosts map[string]Host, predictions []Predic
 	adverts := p.Lab.Adverts(o.At.Add(-reach))
 	silences := p.Lab.Silences(o.At)
 	for _, x := range predictions {
-		s := Switched{Prediction: x, Now: active[x.Router]}
-		for _, a := range addresses(p.world.spec.VirtualRouters[x.Router]) {
+		v := p.world.spec.VirtualRouters[x.Router]
+		s := Switched{Prediction: x, Now: active[x.Router], Unasked: !v.Accept}
+		var silent schema.Duration
+		for _, a := range addresses(v) {
+			var all schema.Duration
 			for _, gap := range silences[a] {
-				if d := gap.For(now); d > s.Quiet {
+				all += lasted(gap.For(now))
+				if d := lasted(gap.For(now)); d > s.Quiet {
 					s.Quiet, s.Lost = d, gap.Lost
 				}
 			}
+			silent = max(silent, all)
 		}
 		s.Took = p.took(o, x, adverts, hosts)
-		if x.Cause == "" && s.Quiet == 0 && slices.Equal(s.Now, x.To) {
+		turns := p.turns(o, x, adverts)
+		if x.Cause == "" && s.Quiet == 0 && slices.Equal(s.Now, x.To) && len(turns) == 0 {
 			continue
 		}
 		o.Routers = append(o.Routers, s)
-		p.judge(o, &s)
+		p.judge(o, &s, silent, turns)
 	}
 	unserved := p.world.unserved()
 	for _, name := range unserved {
@@ -166,7 +199,7 @@ func (p *Player) measure(o *Outcome, hosts map[string]Host, predictions []Predic
 // took is how long the switch took, from what its cause names; 0 where that was
 // not seen. A new Active router whose advertisements are not, as those to
 // unicast peers that are gone, is believed when it says since when it is.
-func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[string]Host) time.Duration {
+func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[string]Host) schema.Duration {
 	if len(x.To) != 1 || x.Switch == 0 {
 		return 0
 	}
@@ -206,25 +239,69 @@ func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[stri
 	if first.IsZero() || began.IsZero() {
 		return 0
 	}
-	return max(first.Sub(began), 1)
+	return lasted(first.Sub(began))
 }
 
-// judge says where a Virtual Router did otherwise than predicted.
-func (p *Player) judge(o *Outcome, s *Switched) {
+// turns are the hosts that were Active one after the other, where that is more
+// than from one to another.
+func (p *Player) turns(o *Outcome, x Prediction, adverts []Advert) []string {
+	if len(x.From) != 1 || len(x.To) != 1 {
+		return nil
+	}
+	type spoke struct {
+		at   time.Time
+		host string
+	}
+	var all []spoke
+	for host := range p.world.members[x.Router] {
+		for _, a := range p.of(x.Router, host, adverts) {
+			if a.Priority > 0 && a.Time.After(o.At) {
+				all = append(all, spoke{a.Time, host})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b spoke) int { return a.at.Compare(b.at) })
+	turns := slices.Clone(x.From)
+	var since time.Time // of the last turn
+	for _, s := range all {
+		// Who gives way may have the last word.
+		if s.host != turns[len(turns)-1] && s.at.Sub(since) > slack {
+			turns, since = append(turns, s.host), s.at
+		}
+	}
+	if len(turns) == 1 || slices.Equal(turns, []string{x.From[0], x.To[0]}) {
+		return nil
+	}
+	return turns
+}
+
+// judge says where a Virtual Router did otherwise than predicted. silent is the
+// sum of an address's silences, and turns are who was Active, where it moved more
+// than once.
+func (p *Player) judge(o *Outcome, s *Switched, silent schema.Duration, turns []string) {
 	if !slices.Equal(s.Now, s.To) {
 		o.deviates("%s: %s is Active, and %s was to be", s.Router, list(s.Now), list(s.To))
 		return
+	}
+	if len(turns) > 0 {
+		o.deviates("%s: %s were Active in turn, and that it goes from %s to %s was predicted", s.Router, strings.Join(turns, ", "), s.From[0], s.To[0])
+	}
+	if s.Took == 0 && s.Switch > 0 && (s.Cause == Death || s.Cause == Release) {
+		o.deviates("%s: the switch was not seen, and %s was predicted", s.Router, round(s.Switch))
 	}
 	if s.Took > 0 && !near(s.Switch, s.Took, false) {
 		o.deviates("%s: the switch took %s, and %s was predicted", s.Router, round(s.Took), round(s.Switch))
 	}
 	if len(s.To) == 1 && len(s.From) == 1 && !near(s.Silent, s.Quiet, true) {
 		o.deviates("%s: nobody answered for %s, and %s was predicted", s.Router, round(s.Quiet), round(s.Silent))
+	} else if len(s.To) == 1 && len(s.From) == 1 && !near(s.Silent, silent, true) {
+		o.deviates("%s: nobody answered for %s in all, and %s was predicted", s.Router, round(silent), round(s.Silent))
 	}
 }
 
 // round is a duration as people read it.
-func round(d time.Duration) time.Duration {
+func round[D time.Duration | schema.Duration](of D) time.Duration {
+	d := time.Duration(of)
 	if d < 10*time.Millisecond {
 		return d.Round(100 * time.Microsecond)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hactl/hactl/reconcile/drill"
+	"github.com/hactl/hactl/schema"
 )
 
 // DrillStep writes what came of one step, in a few lines.
@@ -54,6 +55,8 @@ func routerWords(r *drill.Switched) string {
 	}
 	switch {
 	case len(r.From) == 0 || len(r.To) != 1:
+	case r.Unasked:
+		words += "; its addresses answer nobody, so that nobody asks"
 	case r.Quiet == 0:
 		words += "; no request was lost"
 	default:
@@ -84,10 +87,11 @@ func since(c drill.Cause) string {
 	return "since it was back,"
 }
 
-func ratio(predicted, was time.Duration) float64 { return float64(was) / float64(predicted) }
+func ratio(predicted, was schema.Duration) float64 { return float64(was) / float64(predicted) }
 
 // span is a duration for people.
-func span(d time.Duration) string {
+func span(of schema.Duration) string {
+	d := time.Duration(of)
 	switch {
 	case d >= 10*time.Second:
 		return d.Round(100 * time.Millisecond).String()
@@ -114,7 +118,7 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 				predicted, measured, share = span(r.Switch), span(r.Took), fmt.Sprintf("%.3f", ratio(r.Switch, r.Took))
 			}
 			silent, quiet := span(r.Silent), span(r.Quiet)
-			if len(r.From) == 0 {
+			if len(r.From) == 0 || r.Unasked {
 				silent, quiet = "-", "-"
 			}
 			fmt.Fprintf(t, "%s\t%s: %s\t%s\t%s\t%s\t%s\t%s\t%d\n", step, r.Router, who(r), predicted, measured, share, silent, quiet, r.Lost)
@@ -131,7 +135,7 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 const drillVersion = 1
 
 // DrillJSON writes outcomes: {"version": 1, "steps": [...], "deviations": n}.
-// Durations are nanoseconds.
+// Durations are as in specifications, such as "1.0242s".
 func DrillJSON(w io.Writer, outcomes []*drill.Outcome) error {
 	if outcomes == nil {
 		outcomes = []*drill.Outcome{}
