@@ -78,7 +78,7 @@ func (l *lab) pageHosts(ctx context.Context) []status.Host {
 
 // line is a step of a drill among what happened last.
 func line(o *drill.Outcome) status.Line {
-	words := []string{cmp.Or(strings.Join(o.Deviations, "; "), "as predicted")}
+	words := []string{cmp.Or(strings.Join(slices.Concat(o.Deviations, o.Times), "; "), "as predicted")}
 	for _, r := range o.Routers {
 		words = append(words, r.Router+" is with "+cmp.Or(strings.Join(r.Now, " and "), "nobody"))
 	}

@@ -395,7 +395,7 @@ func (p *Player) drift(ctx context.Context, id schema.ID, o *Outcome) error {
 			return err
 		}
 		if !still {
-			o.Corrected = lasted(time.Since(o.At))
+			o.Corrected, o.Resync = lasted(time.Since(o.At)), schema.Duration(p.Resync)
 			o.Took = o.Corrected
 			return nil
 		}

@@ -273,7 +273,7 @@ func TestWhatIsMeasured(t *testing.T) {
 				outcomes, err := play(t, a, start, c.script)
 				var deviations []string
 				for _, o := range outcomes {
-					deviations = append(deviations, o.Deviations...)
+					deviations = append(append(deviations, o.Deviations...), o.Times...)
 				}
 				if err != nil {
 					deviations = append(deviations, err.Error())

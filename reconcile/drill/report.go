@@ -21,14 +21,19 @@ type Outcome struct {
 	Applied  schema.Duration `json:"applied,omitempty"`
 	Refused  schema.Duration `json:"refused,omitempty"`
 	Why      string          `json:"why,omitempty"`
-	// Corrected is how long drift lasted.
+	// Corrected is how long drift lasted, and Resync how often it is looked for.
 	Corrected schema.Duration `json:"corrected,omitempty"`
+	Resync    schema.Duration `json:"resync,omitempty"`
 	// Impact is what the change does to traffic, in words.
 	Impact []string `json:"impact,omitempty"`
 	// Unserved are entry points that nobody answers for any more.
 	Unserved []string `json:"unserved,omitempty"`
-	// Deviations are where it was otherwise than predicted or expected.
+	// Deviations are where it was otherwise than predicted or expected: who is
+	// Active, what is answered, what is refused.
 	Deviations []string `json:"deviations,omitempty"`
+	// Times are switches that took another time than predicted. What measures
+	// them has no machine to itself.
+	Times []string `json:"times,omitempty"`
 }
 
 // Switched is a Virtual Router with what was predicted and what was.
@@ -47,18 +52,23 @@ type Switched struct {
 	Unasked bool `json:"unasked,omitempty"`
 }
 
-// Tolerances of a prediction: a tenth, and what timers and a client's period
-// may add.
+// Tolerances of a prediction: a tenth, or where that is less, what timers and a
+// client's period may add; a busy machine adds more to a silence than that.
 const (
 	tolerance = 10 // percent
 	slack     = 25 * time.Millisecond
+	busy      = 100 * time.Millisecond
 )
 
-// near tells whether a time is as predicted, or, where at most is meant, not
-// longer.
-func near(predicted, was schema.Duration, atMost bool) bool {
+// near tells whether a switch took as long as predicted.
+func near(predicted, was schema.Duration) bool {
 	allowed := max(predicted*tolerance/100, schema.Duration(slack))
-	return was <= predicted+allowed && (atMost || was >= predicted-allowed)
+	return was <= predicted+allowed && was >= predicted-allowed
+}
+
+// within tells whether a silence was no longer than predicted.
+func within(predicted, was schema.Duration) bool {
+	return was <= predicted+max(predicted*tolerance/100, schema.Duration(busy))
 }
 
 // lasted is a time that was measured, as exact as it is meant: to a tenth of a

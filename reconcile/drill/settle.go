@@ -289,12 +289,12 @@ func (p *Player) judge(o *Outcome, s *Switched, silent schema.Duration, turns []
 	if s.Took == 0 && s.Switch > 0 && (s.Cause == Death || s.Cause == Release) {
 		o.deviates("%s: the switch was not seen, and %s was predicted", s.Router, round(s.Switch))
 	}
-	if s.Took > 0 && !near(s.Switch, s.Took, false) {
-		o.deviates("%s: the switch took %s, and %s was predicted", s.Router, round(s.Took), round(s.Switch))
+	if s.Took > 0 && !near(s.Switch, s.Took) {
+		o.Times = append(o.Times, fmt.Sprintf("%s: the switch took %s, and %s was predicted", s.Router, round(s.Took), round(s.Switch)))
 	}
-	if len(s.To) == 1 && len(s.From) == 1 && !near(s.Silent, s.Quiet, true) {
+	if len(s.To) == 1 && len(s.From) == 1 && !within(s.Silent, s.Quiet) {
 		o.deviates("%s: nobody answered for %s, and %s was predicted", s.Router, round(s.Quiet), round(s.Silent))
-	} else if len(s.To) == 1 && len(s.From) == 1 && !near(s.Silent, silent, true) {
+	} else if len(s.To) == 1 && len(s.From) == 1 && !within(s.Silent, silent) {
 		o.deviates("%s: nobody answered for %s in all, and %s was predicted", s.Router, round(silent), round(s.Silent))
 	}
 }

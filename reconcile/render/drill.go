@@ -14,7 +14,14 @@ import (
 // DrillStep writes what came of one step, in a few lines.
 func DrillStep(w io.Writer, o *drill.Outcome, s Style) error {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, "    "+format+"\n", args...) }
+	write := func(color, format string, args ...any) {
+		text := Plain(fmt.Sprintf(format, args...))
+		if color != "" {
+			text = s.paint(color, text)
+		}
+		b.WriteString("    " + text + "\n")
+	}
+	line := func(format string, args ...any) { write("", format, args...) }
 	for _, i := range o.Impact {
 		line("traffic: %s", i)
 	}
@@ -39,10 +46,13 @@ func DrillStep(w io.Writer, o *drill.Outcome, s Style) error {
 		line("%s: %s", r.Router, routerWords(r))
 	}
 	for _, e := range o.Unserved {
-		line("%s", s.paint(yellow, "nobody answers for "+e+" now"))
+		write(yellow, "nobody answers for %s now", e)
+	}
+	for _, t := range o.Times {
+		write(yellow, "in another time: %s", t)
 	}
 	for _, d := range o.Deviations {
-		line("%s", s.paint(red, "OTHERWISE: "+d))
+		write(red, "OTHERWISE: %s", d)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -111,6 +121,10 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 		if len([]rune(step)) > 32 {
 			step = string([]rune(step)[:31]) + "…"
 		}
+		if o.Corrected > 0 {
+			fmt.Fprintf(t, "%s\tcorrected\t%s at most\t%s\t-\t-\t-\t-\n", step, span(o.Resync), span(o.Corrected))
+			rows++
+		}
 		for i := range o.Routers {
 			r := &o.Routers[i]
 			predicted, measured, share := "-", "-", "-"
@@ -144,13 +158,15 @@ func DrillJSON(w io.Writer, outcomes []*drill.Outcome) error {
 		Version    int              `json:"version"`
 		Steps      []*drill.Outcome `json:"steps"`
 		Deviations int              `json:"deviations"`
-	}{drillVersion, outcomes, Deviations(outcomes)})
+	}{drillVersion, outcomes, Deviations(outcomes, true)})
 }
 
-// Deviations counts them.
-func Deviations(outcomes []*drill.Outcome) (n int) {
+// Deviations counts them, with times those too.
+func Deviations(outcomes []*drill.Outcome, times bool) (n int) {
 	for _, o := range outcomes {
-		n += len(o.Deviations)
+		if n += len(o.Deviations); times {
+			n += len(o.Times)
+		}
 	}
 	return n
 }

@@ -73,21 +73,27 @@ func clean(s string) string {
 	return b.String()
 }
 
-// Clean is a writer of text from elsewhere for a terminal: control characters
-// but for new lines and tabs are shown, and do nothing.
-type Clean struct{ W io.Writer }
-
-// Write implements io.Writer.
-func (c Clean) Write(b []byte) (int, error) {
+// Plain is text without what moves a terminal: control characters are written
+// as \x1b.
+func Plain(text string) string {
 	var out strings.Builder
-	for _, r := range string(b) {
+	for _, r := range text {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			fmt.Fprintf(&out, "\\x%02x", r)
 		} else {
 			out.WriteRune(r)
 		}
 	}
-	if _, err := io.WriteString(c.W, out.String()); err != nil {
+	return out.String()
+}
+
+// Clean is a writer of text from elsewhere for a terminal: control characters
+// but for new lines and tabs are shown, and do nothing.
+type Clean struct{ W io.Writer }
+
+// Write implements io.Writer.
+func (c Clean) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(c.W, Plain(string(b))); err != nil {
 		return 0, err
 	}
 	return len(b), nil
