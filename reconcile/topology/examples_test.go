@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
@@ -276,6 +277,30 @@ func TestWhatIfFollowsTheVirtualRouter(t *testing.T) {
 	for _, e := range o.Entries {
 		if !e.Changed || fmt.Sprint(e.Before.By, e.After.By) != "[host/lb01] [host/lb02]" || e.Switches[0].By != "virtualRouter/web" {
 			t.Errorf("%+v", e)
+		}
+	}
+}
+
+// TestASyncGroupMovesTogether: when the last of its members can, and no other.
+func TestASyncGroupMovesTogether(t *testing.T) {
+	m := topology.New(specOf(t, `package edge
+stack: "s"
+hosts: {lb01: address: "192.0.2.1", lb02: address: "192.0.2.2"}
+virtualRouters: [_]: members: {lb01: priority: 150, lb02: priority: 100}
+virtualRouters: {
+	slow: {vrid: 1, interface: "eth0", addresses: ["192.0.2.10/24"], interval: "2s"}
+	fast: {vrid: 2, interface: "eth0", addresses: ["192.0.2.11/24"], interval: "1s"}
+	alone: {vrid: 3, interface: "eth0", addresses: ["192.0.2.12/24"], interval: "1s"}
+}
+syncGroups: g: members: ["slow", "fast"]
+`))
+	for _, x := range m.WhatIf([]topology.Component{{Kind: "host", Name: "lb01"}}, "").Moves {
+		death, handover := schema.Duration(3609375*time.Microsecond), schema.Duration(609375*time.Microsecond)
+		if x.Router != "alone" {
+			death, handover = 2*death, 2*handover
+		}
+		if x.Death != death || x.Handover != handover {
+			t.Errorf("%+v", x)
 		}
 	}
 }

@@ -92,6 +92,7 @@ func (m *Model) WhatIf(failed []Component, region string) *Outcome {
 			o.Moves = append(o.Moves, move)
 		}
 	}
+	m.together(o.Moves)
 	for _, e := range m.entries {
 		if !m.inRegion(e, region) {
 			continue
@@ -140,6 +141,25 @@ func (m *Model) move(r *router, before, after *state) (Move, bool) {
 		move.Death, move.Handover = ActiveDownInterval(v, to.priority), SkewTime(v, to.priority)
 	}
 	return move, true
+}
+
+// together has the Virtual Routers of a sync group move when the last of them can.
+func (m *Model) together(moves []Move) {
+	for _, name := range sortedKeys(m.spec.SyncGroups) {
+		members := m.spec.SyncGroups[name].Members
+		last := map[string]Move{} // by the host that they go to
+		for _, x := range moves {
+			if slices.Contains(members, x.Router) {
+				l := last[x.To]
+				last[x.To] = Move{Death: max(l.Death, x.Death), Handover: max(l.Handover, x.Handover)}
+			}
+		}
+		for i := range moves {
+			if slices.Contains(members, moves[i].Router) {
+				moves[i].Death, moves[i].Handover = last[moves[i].To].Death, last[moves[i].To].Handover
+			}
+		}
+	}
 }
 
 // active is the member that ends up as the Active router: who is now stays it,
