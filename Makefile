@@ -5,6 +5,10 @@ GO ?= go
 FUZZTIME ?= 5000x
 FUZZ ?= $(shell grep -rln 'func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
+# A process under the race detector sleeps for a second at its end; each evaluation
+# of a specification is a process.
+export GORACE ?= atexit_sleep_ms=0
+
 .PHONY: build test tools lint fuzz vuln bench bench-vrrp bench-agent bench-lab update clean
 
 build: ## the static binary, ./hactl

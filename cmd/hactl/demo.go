@@ -134,11 +134,11 @@ func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	if d.output == "json" {
 		d.out = io.Discard
 	}
-	dir, err := os.MkdirTemp("", "hactl-demo-")
+	dir, leave, err := demoDirectory()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer leave()
 	began := time.Now()
 	ctx, stop := d.untilHungUp(cmd.Context())
 	defer stop()
@@ -207,6 +207,11 @@ func (d *demo) play(ctx context.Context, dir string, in io.Reader) (err error) {
 	if err := fitsSockets(dir, layout.Hosts); err != nil {
 		return err
 	}
+	l, err := net.Listen("tcp", d.listen) // before anything is built
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	defer func() { _ = l.Close() }()
 	leaveEnvironment()
 	st, err := d.place(ctx, dir, layout, spec)
 	if err != nil {
@@ -218,10 +223,8 @@ func (d *demo) play(ctx context.Context, dir string, in io.Reader) (err error) {
 	defer func() { err = errors.Join(err, d.lab.close()) }()
 	labEnvironment(d.lab)
 	d.player = &drill.Player{Lab: d.lab, Dir: filepath.Dir(d.script), Poll: labPoll, Resync: labResync, Begun: d.begun, Ended: d.ended}
-	page, err := d.page(ctx)
-	if err != nil {
-		return err
-	}
+	page, closePage := d.page(l)
+	defer closePage()
 	if err := d.open(ctx, spec, page); err != nil {
 		return d.explain(err)
 	}
@@ -429,13 +432,8 @@ func (d *demo) steps(ctx context.Context, in io.Reader, page string) {
 }
 
 // page serves the page, and says where.
-func (d *demo) page(ctx context.Context) (string, error) {
-	l, err := net.Listen("tcp", d.listen)
-	if err != nil {
-		return "", fmt.Errorf("--listen: %w", err)
-	}
+func (d *demo) page(l net.Listener) (where string, end func()) {
 	server := &http.Server{Handler: d.lab.pages(&d.recent), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(l) }()
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	return "http://" + l.Addr().String() + "/", nil
+	return "http://" + l.Addr().String() + "/", func() { _ = server.Close() }
 }

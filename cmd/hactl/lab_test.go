@@ -288,3 +288,46 @@ func TestAnEngineThatEndsTakesNoMore(t *testing.T) {
 		t.Errorf("%v have the address", holders)
 	}
 }
+
+// TestKilledDemosLeaveNothingForGood: their directories go with the next demo,
+// and those of demos that live, of others and of somebody else's name stay.
+func TestKilledDemosLeaveNothingForGood(t *testing.T) {
+	temp := t.TempDir()
+	old := time.Now().Add(-time.Hour)
+	leave := func(name string) string {
+		dir := filepath.Join(temp, name)
+		if err := os.MkdirAll(filepath.Join(dir, "hosts", "lb01"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(dir, old, old); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	dead, living, other := leave(demoPrefix+"1"), leave(demoPrefix+"2"), leave("hactl-other-3")
+	unlock, _, err := lockState(living)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if err := os.Chtimes(living, old, old); err != nil {
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(temp, demoPrefix+"4")
+	if err := os.Mkdir(fresh, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(temp, demoPrefix+"5")
+	if err := os.Symlink(other, link); err != nil {
+		t.Fatal(err)
+	}
+	sweepDemos(temp)
+	if _, err := os.Lstat(dead); err == nil {
+		t.Error("what a killed demo left is there")
+	}
+	for _, dir := range []string{living, other, fresh, link, filepath.Join(other, "hosts", "lb01")} {
+		if _, err := os.Lstat(dir); err != nil {
+			t.Error(err)
+		}
+	}
+}

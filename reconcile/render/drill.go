@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -116,6 +117,8 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "STEP\tWHAT\tPREDICTED\tMEASURED\tRATIO\tSILENCE PREDICTED\tMEASURED\tLOST")
 	rows := 0
+	// Where there is a Virtual Router, its addresses are asked all the time.
+	asked := slices.ContainsFunc(outcomes, func(o *drill.Outcome) bool { return len(o.Routers) > 0 })
 	for _, o := range outcomes {
 		step := o.Step.String()
 		if len([]rune(step)) > 32 {
@@ -123,6 +126,18 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 		}
 		if o.Corrected > 0 {
 			fmt.Fprintf(t, "%s\tcorrected\t%s at most\t%s\t-\t-\t-\t-\n", step, span(o.Resync), span(o.Corrected))
+			rows++
+		}
+		if len(o.Routers) == 0 && o.Refused+o.Running > 0 { // No address moved, nor was silent.
+			what, after := "runs on all hosts", o.Running
+			if o.Refused > 0 {
+				what, after = "refused by all hosts", o.Refused
+			}
+			silence := "-\t-\t-"
+			if asked {
+				silence = "0s\t0s\t0"
+			}
+			fmt.Fprintf(t, "%s\t%s\t-\t%s\t-\t%s\n", step, what, span(after), silence)
 			rows++
 		}
 		for i := range o.Routers {
