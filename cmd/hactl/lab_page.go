@@ -70,6 +70,7 @@ func (l *lab) pageHosts(ctx context.Context) []status.Host {
 			a.err = errNoAnswer
 		}
 		h := pageHost(a)
+		h.Off = errors.Is(a.err, errAway)
 		h.Link = "host/" + url.PathEscape(name) + "/"
 		hosts = append(hosts, h)
 	}

@@ -68,6 +68,8 @@ type Host struct {
 	Name string
 	// Link is where its own page is, "" for nowhere that is known.
 	Link string
+	// Off: it is known to have no part in anything now, and Unknown says why.
+	Off bool
 	// Unknown says why it cannot be told; the rest is zero then.
 	Unknown string
 	// Asked is when it said the rest; zero for now.

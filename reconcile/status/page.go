@@ -85,7 +85,8 @@ type view struct {
 	Path     *pathView
 	Recent   []Line
 
-	live []Host // of all of which something is known
+	live []Host   // of all of which something is known
+	off  []string // hosts that are
 }
 
 // Title of the window.

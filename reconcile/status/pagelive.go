@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/reconcile/topology/draw"
 	"github.com/hactl/hactl/schema"
@@ -94,6 +93,9 @@ func (v *view) hosts(said []Host, spec *schema.Spec) {
 				}
 			}
 		}
+		if h.Off {
+			v.off = append(v.off, h.Name)
+		}
 		if h.Note != "" && !row.Own {
 			v.Alarms = append(v.Alarms, h.Name+": "+h.Note)
 		}
@@ -155,11 +157,8 @@ func (s signs) note(kind, name, note string) {
 // signs are the live state: who is Active, what the hosts run, how the edge does.
 func (v *view) signs(spec *schema.Spec) signs {
 	s := signs{draw.Marks{}, map[string]string{}}
-	var health *reconcile.Health
-	if v.Health != nil && v.Health.h != nil {
-		health = v.Health.h
-	}
-	conditions := topology.Conditions(spec, Live(v.live, health))
+	live := v.now()
+	conditions := topology.Conditions(spec, live)
 	s.marks.AddConditions(conditions)
 	for id, c := range conditions {
 		if c.Unhealthy {
@@ -190,10 +189,18 @@ func (v *view) signs(spec *schema.Spec) signs {
 		}
 		s.note(topology.KindHost, h.Name, runs)
 	}
-	if health != nil {
+	if live.Health != nil {
 		v.Health.notes(s, spec)
 	}
 	return s
+}
+
+// now is what is known of the present.
+func (v *view) now() topology.Live {
+	if v.Health != nil {
+		return Live(v.live, v.Health.h)
+	}
+	return Live(v.live, nil)
 }
 
 func tiny(revision string) string {

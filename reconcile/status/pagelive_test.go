@@ -132,10 +132,31 @@ func TestThePageShowsAllHosts(t *testing.T) {
 	w.says(t, "/", []string{"It said so 1m0s ago"})
 }
 
+// TestWhatIfStartsFromNow: who is off, or in fault, takes nothing over, and who is
+// Active is not who would be if all were well.
+func TestWhatIfStartsFromNow(t *testing.T) {
+	down := "/?down=host/a00"
+	w := newWorld(1)
+	w.says(t, down, []string{"virtualRouter/site00: host/b00 in place of host/a00"})
+	*w.host("b00") = status.Host{Name: "b00", Unknown: "it has no power", Off: true}
+	w.says(t, down, []string{"virtualRouter/site00: nobody in place of host/a00"}, "goes to b00")
+	w.host("b00").Off = false // Not known is not down.
+	w.says(t, down, []string{"virtualRouter/site00: host/b00 in place of host/a00"})
+
+	w = newWorld(1)
+	w.host("b00").Routers[0].State = "fault"
+	w.says(t, down, []string{"virtualRouter/site00: nobody in place of host/a00"})
+
+	w = newWorld(1)
+	w.facts.Engine.Routers[0].State, w.host("b00").Routers[0].State = "backup", "active"
+	w.says(t, "/", []string{"virtualRouter/site00 host/b00 none"})
+	w.says(t, down, nil, "virtualRouter/site00: host")
+}
+
 func TestManyHostsThatAreWellAreFolded(t *testing.T) {
 	w := newWorld(23)
 	w.bad()
-	w.says(t, "/", []string{"43 that are well", "22 that one host is Active for", "44 that are healthy", "69 without a single point of failure"})
+	w.says(t, "/", []string{"43 that are well", "22 that one host is Active for", "44 that are healthy", "68 without a single point of failure", "route/lan/10.0.22.0/24 nobody: now connector/site22@a22 is down"})
 }
 
 func TestThePageShowsHowTheEdgeDoes(t *testing.T) {

@@ -76,7 +76,8 @@ func (v *view) play(k *known, down []string) {
 			p.Down = append(p.Down, c.String())
 		}
 	}
-	outcome := k.model.WhatIf(failed, "")
+	now := v.present(k)
+	outcome := now.WhatIf(failed, "")
 	for i := range outcome.Entries {
 		e := entry(&outcome.Entries[i])
 		if i < len(k.report.Entries) && k.report.Entries[i].ID() == e.ID {
@@ -101,7 +102,7 @@ func (v *view) play(k *known, down []string) {
 	s := v.signs(k.spec)
 	var lost []string
 	if len(failed) > 0 {
-		lost = k.model.Lost(failed...)
+		lost = now.Lost(failed...)
 	}
 	for _, move := range outcome.Moves { // Who is Active now is not who would be.
 		id := topology.Component{Kind: topology.KindVirtualRouter, Name: move.Router}.String()
@@ -131,6 +132,25 @@ func (v *view) play(k *known, down []string) {
 			return f.Query, "let it fail"
 		},
 	}))
+}
+
+// present is the model of what goes as far as anybody knows: failures that are
+// played come on top of those that are so.
+func (v *view) present(k *known) *topology.Model {
+	l := v.now()
+	for _, host := range v.off {
+		h := topology.HostState{}
+		for name, r := range k.spec.VirtualRouters {
+			if _, member := r.Members[host]; member {
+				h[name] = topology.RouterState{State: "fault"}
+			}
+		}
+		l.Hosts[host] = h
+	}
+	if len(l.Hosts) == 0 && l.Health == nil {
+		return k.model
+	}
+	return k.model.Live(l)
 }
 
 // turned is a component with the link that plays it as failed, or no longer.
