@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -108,4 +113,119 @@ func edgeTrouble(e *follow.EdgeState) string {
 		}
 	}
 	return strings.Join(all, "; ")
+}
+
+// object finds one of the specification's at Cloudflare: its URL and contents.
+func (l *lab) object(ctx context.Context, id schema.ID) (string, map[string]any, error) {
+	var urls []string
+	switch id.Kind {
+	case schema.KindPool:
+		urls = []string{"/accounts/" + l.sim.Account() + "/load_balancers/pools"}
+	case schema.KindDNSRecord:
+		var zones struct{ Result []struct{ ID string } }
+		if err := l.call(ctx, http.MethodGet, "/zones?per_page=50", nil, &zones); err != nil {
+			return "", nil, err
+		}
+		for _, z := range zones.Result {
+			urls = append(urls, "/zones/"+z.ID+"/dns_records?per_page=5000")
+		}
+	}
+	for _, url := range urls {
+		var list struct{ Result []map[string]any }
+		if err := l.call(ctx, http.MethodGet, url, nil, &list); err != nil {
+			return "", nil, err
+		}
+		for _, o := range list.Result {
+			text, _ := o["description"].(string)
+			if id.Kind == schema.KindDNSRecord {
+				text, _ = o["comment"].(string)
+			}
+			if _, m, ok := schema.Unmark(text); ok && m.Names(l.running().Stack, id) {
+				base, _, _ := strings.Cut(url, "?")
+				return fmt.Sprint(base, "/", o["id"]), o, nil
+			}
+		}
+	}
+	return "", nil, nil
+}
+
+// Drift implements drill.Lab: a pool is disabled, a record deleted.
+func (l *lab) Drift(ctx context.Context, id schema.ID) error {
+	url, o, err := l.object(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case o == nil:
+		return fmt.Errorf("%s is not at the edge", id)
+	case id.Kind == schema.KindPool:
+		return l.call(ctx, http.MethodPatch, url, map[string]any{"enabled": o["enabled"] == false}, nil)
+	}
+	return l.call(ctx, http.MethodDelete, url, nil, nil)
+}
+
+// Drifted implements drill.Lab.
+func (l *lab) Drifted(ctx context.Context, id schema.ID) (bool, error) {
+	_, o, err := l.object(ctx, id)
+	if err != nil || o == nil {
+		return o == nil, err
+	}
+	spec := l.running()
+	return id.Kind == schema.KindPool && o["enabled"] != spec.Pools[id.Name].Enabled, nil
+}
+
+// call asks the simulator, without a network.
+func (l *lab) call(ctx context.Context, method, path string, body, into any) error {
+	var content io.Reader = http.NoBody
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		content = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://127.0.0.1"+cfsim.Prefix+path, content)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+simToken)
+	r.Header.Set("Content-Type", "application/json")
+	answer := &answerBuffer{header: http.Header{}, code: http.StatusOK}
+	l.sim.ServeHTTP(answer, r)
+	if answer.code != http.StatusOK {
+		return fmt.Errorf("%s %s: %s", method, path, answer.body.Bytes())
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(&answer.body).Decode(into)
+}
+
+// answerBuffer is an http.ResponseWriter that keeps what is written.
+type answerBuffer struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *answerBuffer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answerBuffer) WriteHeader(code int) { a.code = code }
+
+func (a *answerBuffer) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+// labZones are the zones that a specification has something in.
+func labZones(spec *schema.Spec) []string {
+	zones := map[string]bool{}
+	for _, o := range spec.Objects() {
+		switch o := o.(type) {
+		case schema.LoadBalancer:
+			zones[o.Zone] = true
+		case schema.DNSRecord:
+			zones[o.Zone] = true
+		}
+	}
+	delete(zones, "")
+	return slices.Sorted(maps.Keys(zones))
 }

@@ -155,11 +155,7 @@ func (s *memorySite) start(host string) error {
 	if s.agents[host] != nil {
 		return fmt.Errorf("an agent runs on %s already", host)
 	}
-	dir := labHost(s.dir, host)
-	if err := os.MkdirAll(filepath.Join(dir, "run"), 0o700); err != nil {
-		return err
-	}
-	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := labLog(s.dir, host)
 	if err != nil {
 		return err
 	}
@@ -170,7 +166,7 @@ func (s *memorySite) start(host string) error {
 		return errors.Join(err, log.Close())
 	}
 	if n := s.nodes[host]; n != nil {
-		engine := newMemoryEngine(n, labSurroundings(dir).check)
+		engine := newMemoryEngine(n, labSurroundings(labHost(s.dir, host)).check)
 		engine.events = func(ev event) { r.events.engine(ev) }
 		r.around.engine = engine
 	}

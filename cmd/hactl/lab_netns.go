@@ -115,11 +115,7 @@ func (s *netnsSite) start(host string) error {
 	if s.agents[host] != nil {
 		return fmt.Errorf("an agent runs on %s already", host)
 	}
-	dir := labHost(s.dir, host)
-	if err := os.MkdirAll(filepath.Join(dir, "run"), 0o700); err != nil {
-		return err
-	}
-	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := labLog(s.dir, host)
 	if err != nil {
 		return err
 	}
