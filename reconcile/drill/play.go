@@ -111,10 +111,10 @@ func driftID(text string) schema.ID {
 	return schema.ID{Kind: schema.Kind(kind), Name: name}
 }
 
+// has tells whether the specification has a pool or record, the records that
+// hactl makes for a tunnel's hostnames among them.
 func has(spec *schema.Spec, id schema.ID) bool {
-	_, pool := spec.Pools[id.Name]
-	_, record := spec.DNSRecords[id.Name]
-	return id.Kind == schema.KindPool && pool || id.Kind == schema.KindDNSRecord && record
+	return slices.ContainsFunc(spec.Objects(), func(o schema.Object) bool { return o.ID() == id })
 }
 
 func list(names []string) string {

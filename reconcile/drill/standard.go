@@ -3,6 +3,7 @@ package drill
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hactl/hactl/schema"
 )
@@ -37,13 +38,24 @@ func Standard(spec *schema.Spec) *Script {
 	if pools := sorted(spec.Pools); len(pools) > 0 {
 		add(Say, fmt.Sprintf("Somebody disables pool %s in the dashboard.", pools[0]))
 		add(Drift, schema.ID{Kind: schema.KindPool, Name: pools[0]}.String())
-	} else if records := sorted(spec.DNSRecords); len(records) > 0 {
-		add(Say, fmt.Sprintf("Somebody deletes the DNS record %s.", records[0]))
-		add(Drift, schema.ID{Kind: schema.KindDNSRecord, Name: records[0]}.String())
+	} else if records := records(spec); len(records) > 0 {
+		add(Say, fmt.Sprintf("Somebody deletes the DNS record %s.", records[0].Name))
+		add(Drift, records[0].String())
 	}
 	add(Say, "A push with a mistake: every host refuses it, and nothing is changed.")
 	add(Mistake)
 	add(Expect, "refused")
 	add(Revert)
 	return s
+}
+
+// records are the DNS records that hactl makes, those of tunnels among them.
+func records(spec *schema.Spec) (ids []schema.ID) {
+	for _, o := range spec.Objects() {
+		if id := o.ID(); id.Kind == schema.KindDNSRecord {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b schema.ID) int { return strings.Compare(a.Name, b.Name) })
+	return ids
 }

@@ -302,7 +302,8 @@ func (b *builder) nameEntries() {
 			}
 			entered[name] = true
 			b.edge("hostname/"+name, KindTunnel+"/"+tunnel, "serves", rule.Service)
-			b.named("hostname", name, rule.HighAvailability, []end{b.through(tunnel, hostname, rule.Path)})
+			e := b.named("hostname", name, rule.HighAvailability, []end{b.through(tunnel, hostname, rule.Path)})
+			e.hostname = hostname
 		}
 	}
 }
@@ -321,7 +322,7 @@ func (b *builder) mark(hostname string) {
 	}
 }
 
-func (b *builder) named(kind, name string, highAvailability bool, ends []end) {
+func (b *builder) named(kind, name string, highAvailability bool, ends []end) *Entry {
 	b.node(Node{Kind: kind, Name: name, Entry: true})
 	e := b.enter(&Entry{Kind: kind, Name: name, HighAvailability: highAvailability, ends: ends})
 	gates := make([]int32, 0, len(ends))
@@ -330,6 +331,7 @@ func (b *builder) named(kind, name string, highAvailability bool, ends []end) {
 		e.why = cmp.Or(e.why, end.why)
 	}
 	e.gate = b.circuit.any(gates...)
+	return e
 }
 
 // resolve follows a name to where its records lead.

@@ -55,6 +55,7 @@ type Entry struct {
 	ends      []end
 	why       string // nobody serves it whatever is up
 	off       bool   // it is disabled itself
+	hostname  string // what clients ask for, where Name has the path of an ingress rule behind it
 	affinity  bool
 	dnsTTL    schema.Duration // clients keep a DNS answer that long; 0 when proxied
 	listed    []string        // the names of its pools, usable or not

@@ -383,6 +383,7 @@ func (m *Model) balancer(hostname string) *Entry {
 // lastResort is for where something has to be built first.
 func (m *Model) lastResort(e *Entry, failed []Component) string {
 	c := failed[0]
+	name := cmp.Or(e.hostname, e.Name)
 	switch {
 	case e.Kind == "route":
 		return "none while a network can have one route, and so one tunnel, per CIDR"
@@ -393,11 +394,11 @@ func (m *Model) lastResort(e *Entry, failed []Component) string {
 	case e.Kind == "hostname" || e.Kind == "dnsRecord":
 		switch c.Kind {
 		case KindVirtualRouter, KindTunnel:
-			return fmt.Sprintf("put a load balancer on %s, with a second pool that does without %s", e.Name, join(failed))
+			return fmt.Sprintf("put a load balancer on %s, with a second pool that does without %s", name, join(failed))
 		case KindAddress, KindHost:
-			return fmt.Sprintf("let %s lead to a Virtual Router or a load balancer in place of %s", e.Name, join(failed))
+			return fmt.Sprintf("let %s lead to a Virtual Router or a load balancer in place of %s", name, join(failed))
 		}
-		return fmt.Sprintf("put a load balancer on %s, with a second pool outside %s", e.Name, join(failed))
+		return fmt.Sprintf("put a load balancer on %s, with a second pool outside %s", name, join(failed))
 	}
 	return fmt.Sprintf("let another host serve %s, that does without %s", e.Name, join(failed))
 }

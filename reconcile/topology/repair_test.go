@@ -140,3 +140,17 @@ func TestRepairsRepair(t *testing.T) {
 	}
 	t.Log("tried:", tried)
 }
+
+// TestRepairOfAPathNamesItsHostname: a balancer is of a hostname, not of a path.
+func TestRepairOfAPathNamesItsHostname(t *testing.T) {
+	for _, e := range topology.New(example(t, "tunnel-replicas", "")).Spof(1).Entries {
+		if e.Entry.Name != "www.example.com^/api/" {
+			continue
+		}
+		if got, want := e.Cuts[0].Repair, "put a load balancer on www.example.com, with a second pool that does without tunnel/web"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		return
+	}
+	t.Error("no entry point of a path")
+}
