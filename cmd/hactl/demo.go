@@ -423,7 +423,7 @@ func (d *demo) steps(ctx context.Context, in io.Reader, page string) {
 				_, err = d.player.Play(ctx, script)
 			}
 			if err != nil && ctx.Err() == nil && strings.TrimSpace(line) != "" {
-				fmt.Fprintln(d.out, render.Plain(err.Error()))
+				fmt.Fprintln(d.out, render.Plain(strings.TrimPrefix(err.Error(), "step:1: ")))
 			}
 		case <-ctx.Done():
 			return

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -130,6 +131,28 @@ func (f *planFlags) askOthers(ctx context.Context, spec *schema.Spec) ([]reconci
 		plans = append(plans, hostPlan(spec, a))
 	}
 	return plans, nil
+}
+
+// unasked says which hosts a plan says nothing of, as nobody can ask them.
+func (f *planFlags) unasked(spec *schema.Spec) []reconcile.Finding {
+	own, err := f.host.find(spec)
+	if err != nil || len(f.targets) > 0 {
+		return nil
+	}
+	var names []string
+	for name, h := range spec.Hosts {
+		if name != own && h.Agent == "" && len(spec.HostObjects(name)) > 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return []reconcile.Finding{{
+		ID:      schema.ID{Kind: schema.KindHost, Name: strings.Join(names, ", ")},
+		Message: "not compared: the specification names no agent of it to ask",
+	}}
 }
 
 // hostPlan is what a specification changes on a host that has answered.

@@ -129,6 +129,9 @@ func (f *planFlags) plan(ctx context.Context, stderr io.Writer, observer reconci
 		return nil, nil, err
 	}
 	round.Plan.Account = account(l.spec)
+	if f.others {
+		round.Plan.Notices = append(round.Plan.Notices, f.unasked(l.spec)...)
+	}
 	return lp, round, nil
 }
 

@@ -398,7 +398,7 @@ func TestTheStandardDrill(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	tunnel := specOf(t, "package edge\nstack: \"one\"\nhosts: a: address: \"192.0.2.1\"\ntunnels: t: {connectors: [\"a\"], ingress: [{hostname: \"www.example.com\", service: \"http://127.0.0.1:80\"}]}\n")
-	if got := Standard(tunnel).Steps; len(got) != 6 || got[1].String() != "drift dnsRecord/www.example.com" {
+	if got := Standard(tunnel).Steps; len(got) != 9 || got[1].String() != "kill a" || got[2].String() != "boot a" || got[4].String() != "drift dnsRecord/www.example.com" {
 		t.Errorf("got %v", got)
 	}
 	if err := Standard(tunnel).Fits(tunnel); err != nil {

@@ -60,6 +60,15 @@ var verbs = map[Verb][2]int{
 	Check: {3, 3}, Drift: {1, 1}, Service: {2, 2}, Wait: {1, 1}, Expect: {1, 3},
 }
 
+// Disturbs tells whether a step takes something from a host, or gives it back.
+func (v Verb) Disturbs() bool {
+	switch v {
+	case Kill, Boot, Stop, Start, Unplug, Plug, Split, Heal, Check:
+		return true
+	}
+	return false
+}
+
 // expectations are how many arguments each takes behind its name.
 var expectations = map[string]int{"active": 2, "silence": 1, "refused": 0, "served": 1, "unserved": 1}
 

@@ -9,7 +9,8 @@ import (
 )
 
 // Standard is the drill for any specification: for each host that is Active
-// when all is well, its death and its return, a planned stop and a maintenance;
+// when all is well, its death and its return, a planned stop and a maintenance; the death of a
+// connector's host for each other tunnel;
 // drift; a push that is wrong. Hosts alone in all that they do are not killed.
 func Standard(spec *schema.Spec) *Script {
 	s := &Script{Name: "the standard drill"}
@@ -34,6 +35,17 @@ func Standard(spec *schema.Spec) *Script {
 		add(Say, fmt.Sprintf("A push: %s goes into maintenance, and comes out of it.", host))
 		add(Maintenance, host, "on")
 		add(Maintenance, host, "off")
+	}
+	for _, name := range sorted(spec.Tunnels) {
+		hosts := slices.Clone(spec.Tunnels[name].Connectors)
+		slices.Sort(hosts)
+		if len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return slices.Contains(played, h) }) {
+			continue
+		}
+		played = append(played, hosts[0])
+		add(Say, fmt.Sprintf("%s, with a connector of tunnel %s, loses its power, and has it again.", hosts[0], name))
+		add(Kill, hosts[0])
+		add(Boot, hosts[0])
 	}
 	if pools := sorted(spec.Pools); len(pools) > 0 {
 		add(Say, fmt.Sprintf("Somebody disables pool %s in the dashboard.", pools[0]))

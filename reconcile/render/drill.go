@@ -128,16 +128,21 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 			fmt.Fprintf(t, "%s\tcorrected\t%s at most\t%s\t-\t-\t-\t-\n", step, span(o.Resync), span(o.Corrected))
 			rows++
 		}
-		if len(o.Routers) == 0 && o.Refused+o.Running > 0 { // No address moved, nor was silent.
-			what, after := "runs on all hosts", o.Running
-			if o.Refused > 0 {
-				what, after = "refused by all hosts", o.Refused
+		if len(o.Routers) == 0 && (o.Refused+o.Running > 0 || o.Step.Verb.Disturbs()) { // No address moved, nor was silent.
+			what, after := "no address moves", "-"
+			switch {
+			case o.Refused > 0:
+				what, after = "refused by all hosts", span(o.Refused)
+			case o.Running > 0:
+				what, after = "runs on all hosts", span(o.Running)
+			case len(o.Unserved) > 0:
+				what = "nobody answers for " + strings.Join(o.Unserved, ", ")
 			}
 			silence := "-\t-\t-"
 			if asked {
 				silence = "0s\t0s\t0"
 			}
-			fmt.Fprintf(t, "%s\t%s\t-\t%s\t-\t%s\n", step, what, span(after), silence)
+			fmt.Fprintf(t, "%s\t%s\t-\t%s\t-\t%s\n", step, what, after, silence)
 			rows++
 		}
 		for i := range o.Routers {

@@ -149,7 +149,11 @@ func (b *builder) tunnel(name string) int32 {
 		g := b.circuit.all(b.component(k), b.host(host))
 		b.connectors[k], b.function[k] = g, g
 		connectors = append(connectors, g)
-		b.edge(c.String(), b.node(Node{Kind: KindConnector, Name: k.Name}), "connector", "")
+		n := Node{Kind: KindConnector, Name: k.Name}
+		if b.spec.Hosts[host].Maintenance {
+			n.Out = "maintenance"
+		}
+		b.edge(c.String(), b.node(n), "connector", "")
 		b.edge(k.String(), KindHost+"/"+host, "on", "")
 	}
 	if len(t.Connectors) > 0 {

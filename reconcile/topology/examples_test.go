@@ -262,6 +262,26 @@ loadBalancers: "off.example.com": {zone: "example.com", enabled: false, defaultP
 	}
 }
 
+// TestTheGraphSaysWhatNobodyServes: a connector goes with its host, and an entry
+// point with all that could serve it.
+func TestTheGraphSaysWhatNobodyServes(t *testing.T) {
+	g := topology.New(specOf(t, `package edge
+stack: "s"
+hosts: gw: {address: "192.0.2.1", maintenance: true}
+tunnels: home: {connectors: ["gw"], ingress: [{hostname: "www.example.com", service: "http://127.0.0.1:80"}]}
+`)).Graph()
+	got := map[string]string{}
+	for _, n := range g.Nodes {
+		if n.Out != "" {
+			got[n.ID] = n.Out
+		}
+	}
+	want := map[string]string{"host/gw": "maintenance", "connector/home@gw": "maintenance", "hostname/www.example.com": "nobody serves it"}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestWhatIfFollowsTheVirtualRouter(t *testing.T) {
 	m := topology.New(example(t, "keepalived-pair", ""))
 	lb01, err := m.Lookup("host/lb01")

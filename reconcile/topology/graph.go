@@ -23,7 +23,8 @@ type Node struct {
 	Entry bool `json:"entry,omitempty"`
 	// Detail is what is worth knowing, in a few words.
 	Detail string `json:"detail,omitempty"`
-	// Out says why it does not serve: "disabled", "maintenance", "weight 0".
+	// Out says why it does not serve: "disabled", "maintenance", "weight 0",
+	// "nobody serves it" of an entry.
 	Out string `json:"out,omitempty"`
 	// Foreign: no part of the specification.
 	Foreign bool `json:"foreign,omitempty"`
@@ -43,7 +44,23 @@ type Edge struct {
 
 // Graph returns the path graph, which is the caller's. Only this draws it: what
 // fails is found without.
-func (m *Model) Graph() *Graph { _, g := build(m.spec, m.now, true, true); return g }
+func (m *Model) Graph() *Graph {
+	_, g := build(m.spec, m.now, true, true)
+	well := cmp.Or(m.well, m)
+	served := map[string]bool{}
+	for _, e := range well.entries {
+		id := e.Kind + "/" + e.Name
+		served[id] = served[id] || well.Served(e)
+	}
+	for i := range g.Nodes {
+		if n := &g.Nodes[i]; n.Out == "" {
+			if up, entry := served[n.ID]; entry && !up {
+				n.Out = "nobody serves it"
+			}
+		}
+	}
+	return g
+}
 
 func (b *builder) node(n Node) string {
 	if n.ID == "" {
