@@ -74,7 +74,7 @@ func TestTheEvaluatorGetsNoneOfTheEnvironmentButWhatItNeeds(t *testing.T) {
 	t.Setenv("CLOUDFLARE_API_TOKEN", "secret")
 	t.Setenv("HACTL_GIT_TOKEN", "secret")
 	t.Setenv("TMPDIR", "/somewhere")
-	allowed := []string{"GOCOVERDIR", "GOTRACEBACK", "TMPDIR"}
+	allowed := []string{"GOCOVERDIR", "GORACE", "GOTRACEBACK", "TMPDIR"}
 	environment := evaluatorEnvironment()
 	if !slices.Contains(environment, "TMPDIR=/somewhere") {
 		t.Errorf("TMPDIR is missing in %q", environment)
