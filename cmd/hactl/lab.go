@@ -129,7 +129,7 @@ func newLab(ctx context.Context, dir string, zones []string, layout *netns.Layou
 		return nil, err
 	}
 	l.base = base
-	l.http = &http.Server{Handler: l, ReadHeaderTimeout: time.Minute}
+	l.http = &http.Server{Handler: status.OnlyHere(l), ReadHeaderTimeout: time.Minute}
 	go func() { _ = l.http.Serve(listener) }()
 	watching, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup

@@ -124,6 +124,7 @@ func (s *netnsSite) start(host string) error {
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.ca(), "SSL_CERT_DIR=/nonexistent")
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // No agent outlives the demo.
 	where := host
 	if host == noHost {
 		where = netns.Outside

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hactl/hactl/engines/cloudflare/cfsim"
+	"github.com/hactl/hactl/engines/host/netns"
 	"github.com/hactl/hactl/reconcile/status"
 	"github.com/hactl/hactl/schema"
 )
@@ -78,6 +80,35 @@ func TestTheLabPassesReadingOnAlone(t *testing.T) {
 	for _, path := range []string{"/host/lb02/", "/host/..%2flb01/", "/host/lb01%2fx/"} {
 		if w := ask(http.MethodGet, path, "127.0.0.1"); w.Code != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// TestTheLabsServicesAreForThisMachine: a site that is shown in a browser here, and
+// whose name leads to loopback, reads neither the specification nor the edge.
+func TestTheLabsServicesAreForThisMachine(t *testing.T) {
+	dir := t.TempDir()
+	l, err := newLab(t.Context(), dir, nil, &netns.Layout{}, newMemorySite(dir, &netns.Layout{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.close() })
+	for host, want := range map[string]int{"": http.StatusOK, "site.example.com": http.StatusMisdirectedRequest} {
+		for _, path := range []string{"/git/spec.git/info/refs?service=git-upload-pack", cfsim.Prefix + "/zones"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.base+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			r.Header.Set("Authorization", "Bearer "+simToken)
+			response, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != want {
+				t.Errorf("%s as %q: %s", path, host, response.Status)
+			}
 		}
 	}
 }
