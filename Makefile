@@ -9,7 +9,7 @@ FUZZ ?= $(shell grep -rln 'func Fuzz' --include='*_test.go' . | xargs -n1 dirnam
 # of a specification is a process.
 export GORACE ?= atexit_sleep_ms=0
 
-.PHONY: build test tools lint fuzz vuln bench bench-vrrp bench-agent bench-lab update clean
+.PHONY: build test tools lint fuzz vuln bench bench-vrrp bench-agent bench-lab explore update clean
 
 build: ## the static binary, ./hactl
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o hactl ./cmd/hactl
@@ -60,6 +60,9 @@ bench-agent: ## memory, processor time and timers of the agent as shipped; needs
 
 bench-lab: ## how near a drill's predictions are; needs root, takes half a minute for each round
 	HACTL_BENCH_LAB=$${HACTL_BENCH_LAB:-10} $(GO) test -v -count=1 -run TestMeasureLab -timeout 1h ./cmd/hactl
+
+explore: ## more days of three agents, each of a new seed; half an hour
+	$(GO) test -count=1 -timeout 2h -run TestADayOfThreeAgents ./cmd/hactl -explore-days $${HACTL_EXPLORE_DAYS:-400}
 
 bench: ## the figures of the README, each beside its limit
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./cmd/hactl

@@ -282,7 +282,7 @@ func (r *Router) MachineConfig(source netip.Addr) vrrp.Config {
 		Shared: r.shared(), Priority: r.Priority, Source: source, Excluded: bare(r.Excluded),
 		NoPreempt: r.NoPreempt, PreemptDelay: r.PreemptDelay, StartupDelay: r.StartupDelay,
 		Announcements: vrrp.Announcements(r.Announcements), ReleaseLimit: r.ReleaseLimit,
-		MinTTL: r.MinTTL, LooseAddresses: r.LooseAddresses, GlobalFirst: r.GlobalFirst,
+		MinTTL: r.MinTTL, LooseAddresses: r.LooseAddresses, GlobalFirst: r.GlobalFirst, Respect: r.ActivationDelay > 0,
 	}
 	if r.ChecksumMessage {
 		c.Checksum = vrrp.ChecksumMessage

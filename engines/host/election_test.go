@@ -167,3 +167,33 @@ func TestBestOfThreeTakesOver(t *testing.T) {
 		t.Errorf("the worst was Active %d times", n)
 	}
 }
+
+// TestANewcomerWaitsForWhoIsThere: one starts with the next VRID, version or
+// password while the others have the former. It must not be a second Active router,
+// and is one as soon as they are gone.
+func TestANewcomerWaitsForWhoIsThere(t *testing.T) {
+	several := func(r *Router) { r.ActivationDelay = time.Minute }
+	for name, next := range map[string]Config{
+		"vrid":     *with(v3(200), func(r *Router) { several(r); r.VRID = 51 }),
+		"version":  *with(v2(200, ""), several),
+		"password": *with(v2(200, "next"), several),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLAN(t)
+			former := with(v3(150), several)
+			if name == "password" {
+				former = with(v2(150, "former"), several)
+			}
+			a := l.start(l.addHost("r1", 1), former)
+			a.waitState("active")
+			b := l.start(l.addHost("r2", 2), &next)
+			during(t, 5*time.Second, "it waits", func() bool { return b.router().State == "backup" && !l.has(b.ns, vip) && a.router().State == "active" })
+			if r := b.router(); r.Elsewhere != netip.MustParseAddr("10.0.0.1") || r.Counters.Noted["elsewhere"] == 0 {
+				t.Errorf("waits for %v: %+v", r.Elsewhere, r.Counters)
+			}
+			a.signal(syscall.SIGTERM)
+			a.waitEnd()
+			eventually(t, 10*time.Second, "it takes over", func() bool { return b.router().State == "active" && l.has(b.ns, vip) })
+		})
+	}
+}

@@ -20,7 +20,9 @@ type link struct {
 	problem string // why a socket could not be opened
 
 	// table finds the routers for a received VRID; usually one.
-	table   [2][256][]*router
+	table [2][256][]*router
+	// joining are those that want packets of other VRIDs as well.
+	joining [2][]*router
 	unknown uint64 // packets for no VRID of ours
 	broken  uint64 // packets without a readable IP header
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -151,6 +152,11 @@ func (e *Engine) drain(l *link, s *socket) {
 				continue
 			}
 			routers := l.table[family(s.v6)][vrid]
+			for _, r := range slices.Clone(l.joining[family(s.v6)]) {
+				if !slices.Contains(routers, r) {
+					e.handle(r, (*vrrp.Foreign)(&e.packet))
+				}
+			}
 			if len(routers) == 0 {
 				l.unknown++
 				continue

@@ -24,6 +24,7 @@ type router struct {
 	problem   string
 	addresses map[netip.Addr]Address
 	routed    bool
+	joining   bool      // in its link's list
 	changes   time.Time // of the last transition
 	cause     vrrp.Cause
 
@@ -108,6 +109,14 @@ func (e *Engine) settle(r *router) {
 	if holds := state.Holds(); holds != r.routed && len(r.cfg.Routes) > 0 {
 		r.routed = holds
 		e.routes(r, r.cfg.Routes, holds)
+	}
+	if joining := r.machine.Joining(); joining != r.joining {
+		r.joining = joining
+		l := &r.carrier.joining[family(r.cfg.ipv6())]
+		*l = slices.DeleteFunc(*l, func(o *router) bool { return o == r })
+		if joining {
+			*l = append(*l, r)
+		}
 	}
 	if r.retiring && state == vrrp.StateInitialize && len(r.lingering) == 0 {
 		e.retired = append(e.retired, r)

@@ -55,6 +55,10 @@ type Config struct {
 	// LooseAddresses accepts another address list in v2, as keepalived does
 	// from 2.3.3 on, instead of RFC 3768's drop. v3 never drops for it.
 	LooseAddresses bool
+	// Respect makes a Backup that has heard nobody of its own yet wait for as long
+	// as another Virtual Router advertises one of its addresses; see the
+	// package's documentation. RFC 9568 7.1 ignores those.
+	Respect bool
 	// GlobalFirst allows the first IPv6 address not to be link-local, as
 	// keepalived does outside its strict mode.
 	GlobalFirst bool

@@ -26,7 +26,7 @@
 //	  better         timer = Down, learn  last word*; Backup    let go*
 //	  worse          discard (preempt),   advertise, announce*  let go*, if its Skew is over
 //	                 else as better
-//	invalid advert   count                count                 count
+//	invalid advert   count; respect*      count                 count
 //	down timer       Active               -                     -
 //	advert timer     -                    advertise             priority 0 again*
 //	release limit    -                    -                     let go*
@@ -80,10 +80,34 @@
 // check that costs priority yields: priority 0 and the new priority at once,
 // which lets a better Backup preempt after a Skew_Time, and nobody else.
 //
+// # Whoever was here before
+//
+// A router may start with another VRID, version or password than those that
+// run: it comes with the newest revision while the others wait for all to have
+// learned of it, or was away while they changed and has an old one. It would hear
+// nobody, and be a second Active router.
+//
+// With Config.Respect, until it was Active or heard one of its own since it takes
+// part, an advertisement with one of its addresses puts off its
+// Active_Down_Timer, whatever else is in it, unless it is priority 0. It learns
+// nothing else from that. It waits an interval longer than a Backup, so that one
+// of theirs comes first should their Active router be gone, and for a second at
+// least when it starts: its own interval may be shorter than theirs. So it waits for as long as somebody has the address,
+// and takes over when nobody has.
+//
+// Ruled out: that for every Backup. One bad packet per interval would keep it
+// from taking over, where RFC 9568 7.1 has those discarded. And a probe for the
+// address (RFC 5227): a router that does proxy ARP answers for all of them.
+//
+// What is not heard is not respected: a unicast Virtual Router's members send
+// nothing to one that they do not know of yet, former intervals may be longer
+// than that second, and all addresses may be new.
+//
 // # The host's part of the contract
 //
 //   - One Machine for each Virtual Router, address family and interface; find
 //     it by VRID (and by the VRIDs in Config.Accept during a staged change).
+//     While it is Joining, give it the packets of other VRIDs as Foreign.
 //   - Carry out the Actions in order and before the next event. Sending may
 //     fail, adding may come late (then AddressesReady); removing must not.
 //   - After every event arm one timer for Deadline. When it fires, and after

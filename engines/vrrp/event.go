@@ -30,6 +30,11 @@ type Packet struct {
 	Message             []byte
 }
 
+// Foreign is a received Packet of a VRID that is none of the Machine's. It
+// matters while nobody of the Virtual Router was heard yet: see the package's
+// documentation, "Whoever was here before".
+type Foreign Packet
+
 // Timeout says that Deadline may have been reached. Too early, it does nothing.
 type Timeout struct{}
 
@@ -71,6 +76,7 @@ const (
 func (Startup) event()        {}
 func (Shutdown) event()       {}
 func (*Packet) event()        {}
+func (*Foreign) event()       {}
 func (Timeout) event()        {}
 func (Link) event()           {}
 func (Checks) event()         {}

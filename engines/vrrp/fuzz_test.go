@@ -137,6 +137,7 @@ func (w *watched) reconfigure(op, arg byte) {
 	case 14:
 		c.Priority = arg
 		c.NoPreempt = arg&1 != 0
+		c.Respect = arg&2 != 0
 	case 15:
 		c.Addresses = nil
 		for i := range arg % 5 {
@@ -182,13 +183,23 @@ func (w *watched) packet(priority byte, greater bool, bad byte) {
 	if bad == 8 {
 		p.Message[7] ^= 0x10
 	}
-	before := w.m.Deadline()
+	before, joining := w.m.Deadline(), w.m.Joining()
+	if bad == 4 && priority&4 == 0 {
+		if actions := w.handle((*Foreign)(&p)); len(actions) > 0 && !joining || w.m.Deadline() < before {
+			w.t.Fatalf("a foreign packet did %v, and the deadline went from %v to %v", actions, before, w.m.Deadline())
+		}
+		return
+	}
 	actions := w.handle(&p)
-	dropped := len(actions) == 1 && actions[0].Kind == ActionDrop
+	dropped := len(actions) > 0 && actions[0].Kind == ActionDrop
 	if bad > 0 && !dropped {
 		w.t.Fatalf("bad packet %d was not dropped: %v", bad, actions)
 	}
-	if dropped && w.m.Deadline() != before {
+	respected := len(actions) == 2 && joining && actions[1].Kind == ActionNote && actions[1].Note == NoteElsewhere
+	if dropped && len(actions) > 1 && !respected {
+		w.t.Fatalf("more than a drop: %v", actions)
+	}
+	if dropped && w.m.Deadline() != before && (!respected || w.m.Deadline() < before) {
 		w.t.Fatalf("%v moved the deadline from %v to %v", actions, before, w.m.Deadline())
 	}
 }

@@ -37,6 +37,8 @@ type Machine struct {
 	// As Backup.
 	learned   time.Duration // Active_Adver_Interval
 	taught    bool          // by an advertisement, since we are Backup
+	joined    bool          // Active or heard by our parameters, since we take part
+	elsewhere netip.Addr    // last one respected
 	leader    peer          // sender of the last accepted advertisement
 	preemptAt time.Duration // end of the preemption delay, or Never
 	why       Cause         // what a takeover will be because of
@@ -115,6 +117,8 @@ func (m *Machine) Handle(now time.Duration, ev Event) []Action {
 	switch e := ev.(type) {
 	case *Packet:
 		m.receive(e)
+	case *Foreign:
+		m.overhear((*Packet)(e))
 	case Timeout:
 		m.timeout()
 	case Startup:
@@ -175,6 +179,11 @@ func (m *Machine) move(to State, cause Cause) {
 
 // State returns where the Machine stands.
 func (m *Machine) State() State { return m.state }
+
+// Joining reports whether the Machine wants to be given Foreign packets.
+func (m *Machine) Joining() bool {
+	return m.cfg.Respect && m.state == StateBackup && !m.joined && m.priority != Owner
+}
 
 // Append appends the advertisement of an ActionSend to b, for one destination:
 // MulticastAddress, or each of the Peers in turn.

@@ -58,13 +58,14 @@ const (
 	NoteLate                  // woken too late to call the Active router silent
 	NoteYield                 // our priority fell while Active; a better router may take over
 	NoteReleaseUnclaimed      // nobody took over within the release limit
+	NoteElsewhere             // nobody of ours was heard yet, and another Virtual Router has our address
 	NoteConfig                // a configuration that Validate refuses was ignored
 	numNotes
 )
 
 var noteNames = [numNotes]string{
 	"none", "interval", "address-list", "owner", "alternative", "rival", "lower-priority",
-	"foreign-claim", "address-lost", "late", "yield", "release-unclaimed", "config",
+	"foreign-claim", "address-lost", "late", "yield", "release-unclaimed", "elsewhere", "config",
 }
 
 // String returns a stable label, fit for a metric.

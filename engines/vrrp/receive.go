@@ -1,10 +1,13 @@
 package vrrp
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // receive judges a packet and hands a good one to the state. Nothing before
-// the switch touches a timer: that is what keeps one bad packet per interval
-// from silencing us.
+// the switch touches a timer, but for respect: that is what keeps one bad packet
+// per interval from silencing us.
 func (m *Machine) receive(p *Packet) {
 	src := p.Source.Unmap().WithZone("")
 	dst := p.Destination.Unmap().WithZone("")
@@ -15,6 +18,7 @@ func (m *Machine) receive(p *Packet) {
 	used, r := m.match(src, dst)
 	if r != ReasonNone {
 		m.drop(r)
+		m.respect(&m.adv, src)
 		return
 	}
 	if m.state == StateInitialize {
@@ -27,6 +31,7 @@ func (m *Machine) receive(p *Packet) {
 		m.counters.ReceivedZero++
 	}
 	m.leader = peer{address: src, priority: a.Priority, heard: m.now}
+	m.join()
 	if m.state >= StateFault {
 		return // held: it is good to know who is Active, and no more
 	}
@@ -51,6 +56,34 @@ func (m *Machine) receive(p *Packet) {
 			m.letGo(CauseHandedOver)
 		}
 	}
+}
+
+// overhear judges a packet of another Virtual Router.
+func (m *Machine) overhear(p *Packet) {
+	src := p.Source.Unmap().WithZone("")
+	if m.Joining() && m.verify(p, src, p.Destination.Unmap().WithZone("")) == ReasonNone {
+		m.respect(&m.adv, src)
+	}
+}
+
+// respect waits for as long as whoever was here before is heard with an address
+// of ours, by whatever VRID, version or password.
+func (m *Machine) respect(a *Advertisement, src netip.Addr) {
+	if !m.Joining() || a.Priority == 0 || !slices.ContainsFunc(a.Addresses, func(x netip.Addr) bool { return slices.Contains(m.all, x) }) {
+		return
+	}
+	m.note(NoteElsewhere)
+	m.elsewhere = src
+	m.wants, m.graced = false, false
+	m.at[timerDown] = max(m.at[timerDown], m.now+courtesy(m.learned)+m.skew(), m.now+courtesy(a.Interval)+m.skew())
+}
+
+// join ends the listening of a start: one of ours is there.
+func (m *Machine) join() {
+	if m.Joining() && !m.elsewhere.IsValid() {
+		m.at[timerDown] = min(m.at[timerDown], max(m.since, m.startAt)+m.downInterval())
+	}
+	m.joined = true
 }
 
 // verify makes the checks that are the same for all parameter sets.

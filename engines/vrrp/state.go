@@ -20,6 +20,9 @@ func (m *Machine) startup(e Startup) {
 		m.do(Action{Kind: ActionRemove, Addresses: m.all})
 	}
 	m.enter(CauseStartup)
+	if m.Joining() {
+		m.at[timerDown] = max(m.at[timerDown], m.startAt+max(courtesy(m.learned), usualInterval)+m.skew())
+	}
 	if e.Resume != nil && m.state == StateBackup && e.Resume.Interval >= centisecond && e.Resume.Interval <= maxInterval2 {
 		m.learned = e.Resume.Interval
 		m.armDown(m.downInterval())
@@ -38,6 +41,7 @@ func (m *Machine) enter(cause Cause) {
 	}
 	m.learned = m.longest()
 	m.move(StateBackup, cause)
+	m.joined, m.elsewhere = false, netip.Addr{}
 	m.why = CauseActiveDown
 	if m.priority == Owner {
 		m.why = CauseOwner
@@ -113,6 +117,7 @@ func (m *Machine) down(at time.Duration) {
 // no moment in which nobody answers.
 func (m *Machine) takeOver(cause Cause) {
 	m.move(StateActive, cause)
+	m.joined = true
 	m.learned = m.cfg.Interval
 	m.rival, m.asserts, m.rivals, m.defences, m.restores = -maxDelay, limiter{}, limiter{}, limiter{}, limiter{}
 	m.do(Action{Kind: ActionAdd, Addresses: m.all})

@@ -29,6 +29,9 @@ type Status struct {
 	Leader         netip.Addr
 	LeaderPriority uint8
 	LeaderHeard    time.Duration
+	// Elsewhere is whom a Joining Machine waits for, since that one has an
+	// address of its; invalid if it waits for nobody.
+	Elsewhere netip.Addr
 	// Ready says that a member of a Group would take over if all were ready.
 	Ready    bool
 	Deadline time.Duration
@@ -41,6 +44,9 @@ func (m *Machine) Status() Status {
 		State: m.state, Since: m.since, Priority: m.priority, Interval: m.learned,
 		Leader: m.leader.address, LeaderPriority: m.leader.priority, LeaderHeard: m.leader.heard,
 		Ready: m.wants, Deadline: m.Deadline(), Counters: m.counters,
+	}
+	if m.Joining() {
+		s.Elsewhere = m.elsewhere
 	}
 	if m.state == StateActive {
 		s.Interval = m.cfg.Interval

@@ -37,6 +37,10 @@ const (
 	defencePeriod = 250 * time.Millisecond
 	defenceDelay  = 5 * time.Millisecond
 
+	// A router that starts and respects listens at least that long, so that it
+	// hears who has the usual interval and version 2.
+	usualInterval = time.Second
+
 	// Announcements because of rivals; see announceSoon.
 	rivalBurst   = 6
 	clusterDelay = 2 * time.Millisecond
@@ -74,6 +78,10 @@ func (m *Machine) skewOf(a *Advertisement) time.Duration {
 
 // downInterval is Active_Down_Interval.
 func (m *Machine) downInterval() time.Duration { return 3*m.learned + m.skew() }
+
+// courtesy is what a Joining Machine waits by instead of three intervals, so that
+// a Backup of those whom it respects takes over first, and is heard.
+func courtesy(interval time.Duration) time.Duration { return 4 * interval }
 
 // longest is the interval to wait by before one was learned: until a staged
 // change is over, the Active router may use any that we accept.

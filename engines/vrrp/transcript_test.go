@@ -180,6 +180,8 @@ func (s *stage) setConfig(c *Config, word string) {
 		c.ReleaseLimit = s.duration(v)
 	case "min-ttl":
 		c.MinTTL = s.byte(v)
+	case "respect":
+		c.Respect = true
 	case "loose":
 		c.LooseAddresses = true
 	case "global-first":
@@ -254,6 +256,8 @@ func (s *stage) event(target string, words []string) Event {
 		return &c
 	case "packet":
 		return s.packet(target, words[1:])
+	case "foreign":
+		return (*Foreign)(s.packet(target, words[1:]))
 	}
 	s.t.Fatalf("unknown event: %v", words)
 	return nil

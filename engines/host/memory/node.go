@@ -172,7 +172,7 @@ func (n *Node) Status() *host.Status {
 		m := r.machine.Status()
 		v := host.RouterStatus{
 			Name: r.cfg.Name, Interface: r.cfg.Interface, VRID: r.cfg.VRID, State: m.State.String(), Cause: r.cause.String(), Since: r.since,
-			Priority: m.Priority, Interval: m.Interval, Source: n.source(&r.cfg), Leader: m.Leader, LeaderPriority: m.LeaderPriority,
+			Priority: m.Priority, Interval: m.Interval, Source: n.source(&r.cfg), Leader: m.Leader, LeaderPriority: m.LeaderPriority, Elsewhere: m.Elsewhere,
 			Retiring: r.retiring, Maintenance: r.cfg.Maintenance, Checks: r.checks,
 		}
 		for _, a := range r.cfg.Addresses {
