@@ -198,7 +198,7 @@ func (r *RouterStatus) describe(s *Status) string {
 		text += fmt.Sprintf(", hears %v with priority %d", r.Leader, r.LeaderPriority)
 	}
 	if r.Elsewhere.IsValid() {
-		text += fmt.Sprintf(", waits for %v, which advertises for its addresses by another VRID, version or password", r.Elsewhere)
+		text += fmt.Sprintf(", waits for %v, which has its addresses by another VRID, version or password", r.Elsewhere)
 	}
 	if r.Problem != "" {
 		text += ": " + r.Problem
