@@ -143,6 +143,12 @@ func (e *events) follow(ev follow.Event) {
 		noticed(log, ev)
 	case follow.EventFailed:
 		log.Error("the edge is not as the revision has it", "err", ev.Err)
+	case follow.EventHealth:
+		if ev.Worse {
+			log.Warn("the edge does worse", "what", ev.Text)
+		} else {
+			log.Info("the edge does better", "what", ev.Text)
+		}
 	case follow.EventDrift:
 		log.Warn("drift", "what", ev.Text, "steps", len(ev.Steps))
 	}

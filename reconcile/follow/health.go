@@ -3,6 +3,8 @@ package follow
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hactl/hactl/reconcile"
@@ -22,14 +24,18 @@ const (
 // own, so that nothing is applied later for it.
 func (k *Keeper) watchHealth(ctx context.Context) {
 	period := min(healthPeriod, cmp.Or(k.o.Resync, healthPeriod))
-	var earliest time.Time // as the reader wants it
+	var earliest time.Time      // as the reader wants it
+	var known *reconcile.Health // since this host leads
 	for {
 		wait := period
-		if spec := k.leading(); spec != nil {
+		if spec := k.leading(); spec == nil {
+			known = nil
+		} else {
 			if early := time.Until(earliest); early > 0 {
 				wait = early
 			} else {
-				pause := k.readHealth(ctx, spec)
+				h, pause := k.readHealth(ctx, spec)
+				known = k.tellHealth(known, h)
 				earliest, wait = time.Now().Add(pause), max(pause, period)
 			}
 		}
@@ -56,9 +62,36 @@ func (k *Keeper) leading() *schema.Spec {
 	return k.good.Spec
 }
 
-// readHealth reads it once, and says how long to leave it at least. Where nothing
-// can be read, what was read before stays, with its time and the reason.
-func (k *Keeper) readHealth(ctx context.Context, spec *schema.Spec) time.Duration {
+// mostChanges is how many one event names.
+const mostChanges = 6
+
+// tellHealth tells what is otherwise than was known, and returns what is now;
+// h is nil where nothing was read.
+func (k *Keeper) tellHealth(known, h *reconcile.Health) *reconcile.Health {
+	switch {
+	case h == nil:
+		return known
+	case known == nil:
+		return h
+	}
+	changes := h.Changes(known)
+	var texts []string
+	for _, c := range changes[:min(len(changes), mostChanges)] {
+		texts = append(texts, c.What)
+	}
+	if more := len(changes) - len(texts); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	if len(texts) > 0 {
+		k.tell(Event{Kind: EventHealth, Text: strings.Join(texts, "; "), Worse: changes[0].Worse})
+	}
+	return h.Since(known)
+}
+
+// readHealth reads it once, nil if that failed or this host no longer leads, and
+// says how long to leave it at least. Where nothing can be read, what was read
+// before stays, with its time and the reason.
+func (k *Keeper) readHealth(ctx context.Context, spec *schema.Spec) (read *reconcile.Health, pause time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()
 	h, pause, err := k.o.Health(ctx, spec)
@@ -66,7 +99,7 @@ func (k *Keeper) readHealth(ctx context.Context, spec *schema.Spec) time.Duratio
 		switch {
 		case !s.Leadership.Mine: // It has ended meanwhile.
 		case err == nil:
-			s.Health = h
+			s.Health, read = h, h
 		default:
 			stale := reconcile.Health{}
 			if s.Health != nil {
@@ -76,5 +109,5 @@ func (k *Keeper) readHealth(ctx context.Context, spec *schema.Spec) time.Duratio
 			s.Health = &stale
 		}
 	})
-	return pause
+	return read, pause
 }

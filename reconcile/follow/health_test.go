@@ -1,8 +1,10 @@
 package follow_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +17,7 @@ import (
 // healthReader is how an edge answers who asks how it does.
 type healthReader struct {
 	reads []time.Time
+	now   string // status of the tunnel; "" is healthy
 	pause time.Duration
 	slow  time.Duration
 	err   error
@@ -35,7 +38,7 @@ func (e *edge) readHealth(ctx context.Context, _ *schema.Spec) (*reconcile.Healt
 	if h.err != nil {
 		return nil, h.pause, h.err
 	}
-	return &reconcile.Health{Read: time.Now(), Tunnels: map[string]reconcile.TunnelHealth{"home": {Status: "healthy"}}}, h.pause, nil
+	return &reconcile.Health{Read: time.Now(), Tunnels: map[string]reconcile.TunnelHealth{"home": {Status: cmp.Or(h.now, "healthy")}}}, h.pause, nil
 }
 
 func (e *edge) healthReads() int {
@@ -162,5 +165,42 @@ func TestHealthIsWhoLeadsToSay(t *testing.T) {
 		if e.healthReads() != n || k.State().Health != nil {
 			t.Errorf("%d readings by a host that does not lead", e.healthReads()-n)
 		}
+	})
+}
+
+// TestAChangeOfHealthIsTold: once, also across readings that failed, and neither by
+// the first look of who has just come to lead nor by who does not.
+func TestAChangeOfHealthIsTold(t *testing.T) {
+	keeping(t, func(t *testing.T, e *edge, k *follow.Keeper) {
+		is := func(status string, err error) {
+			e.set(func(e *edge) { e.health.now, e.health.err = status, err })
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+		}
+		told := func(what string, want ...string) {
+			t.Helper()
+			var got []string
+			for _, ev := range e.told(follow.EventHealth) {
+				got = append(got, ev.Text)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: told %q, want %q", what, got, want)
+			}
+		}
+		e.set(func(e *edge) { e.health.now = "degraded" })
+		e.want("r1", records("a", "192.0.2.1"))
+		is("degraded", nil)
+		told("as it was found")
+		is("", errDown)
+		is("down", nil)
+		told("after a failure", "tunnel/home is down")
+		if ev := e.told(follow.EventHealth)[0]; !ev.Worse || ev.Time.IsZero() {
+			t.Errorf("%+v", ev)
+		}
+		e.set(func(e *edge) { e.lead = follow.Leadership{Mode: "host", Leader: "lb02", Term: "2"} })
+		is("healthy", nil)
+		e.set(func(e *edge) { e.lead = follow.Leadership{Mode: "host", Leader: "lb01", Mine: true, Term: "3"} })
+		is("healthy", nil)
+		told("of a new leader", "tunnel/home is down")
 	})
 }

@@ -122,6 +122,7 @@ const (
 	EventApplied   EventKind = "applied"   // the edge is as a revision has it
 	EventFailed    EventKind = "failed"    // it is not, and why
 	EventWaits     EventKind = "waits"     // this host leads, and does nothing: Text; empty when it goes on
+	EventHealth    EventKind = "health"    // a tunnel, a connector, a pool or an origin does otherwise than before
 	EventDrift     EventKind = "drift"     // the edge or the host was changed behind our back
 )
 
@@ -133,6 +134,7 @@ type Event struct {
 	Revision string
 	Signer   string
 	Reason   Reason // of a refusal
+	Worse    bool   // something's health is
 	Text     string
 	Err      error
 	// Steps of drift, or how many were applied.
