@@ -281,6 +281,22 @@ func (n *node) signal(s syscall.Signal) {
 	}
 }
 
+// freeze is SIGSTOP, and waits until every thread has stopped: where the processors
+// are busy, the others go on until the one that took the signal had its turn.
+func (n *node) freeze() {
+	n.lan.t.Helper()
+	n.signal(syscall.SIGSTOP)
+	eventually(n.lan.t, 5*time.Second, n.ns+" stands still", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid))
+		return err == nil && !slices.ContainsFunc(threads, func(path string) bool {
+			// The state is behind the name, which is in parentheses.
+			stat, _ := os.ReadFile(path)
+			_, rest, found := strings.Cut(string(stat), ") ")
+			return found && rest[0] != 'T'
+		})
+	})
+}
+
 func (n *node) waitEnd() {
 	n.lan.t.Helper()
 	select {

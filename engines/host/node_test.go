@@ -62,7 +62,7 @@ func (w *nodeWorld) Foreign(t *testing.T) string {
 	return strings.Join(out, ", ")
 }
 
-func (w *nodeWorld) Hang() { w.signal(syscall.SIGSTOP) }
+func (w *nodeWorld) Hang() { w.freeze() }
 
 func specOf(t *testing.T, source string) *schema.Spec {
 	t.Helper()
@@ -138,7 +138,7 @@ virtualRouters: web: {vrid: 50, interface: "eth0", interval: "100ms", addresses:
 	n.waitState("active")
 
 	// A stopped engine is unknown, none is none.
-	n.signal(syscall.SIGSTOP)
+	n.freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := engine.Read(ctx, reconcile.Scope{}); err == nil {

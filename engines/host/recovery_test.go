@@ -193,7 +193,7 @@ const envClaim = "HACTL_TEST_CLAIM"
 func TestPausedActiveComesBack(t *testing.T) {
 	l := newLAN(t)
 	a, b := l.pair(new(v3(150)), new(v3(100)))
-	a.signal(syscall.SIGSTOP)
+	a.freeze()
 	b.waitState("active")
 	during(t, 500*time.Millisecond, "the other is Active", func() bool { return b.router().State == "active" })
 	a.signal(syscall.SIGCONT)
