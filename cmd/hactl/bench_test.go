@@ -13,6 +13,10 @@ import (
 
 	"github.com/hactl/hactl/engines/cloudflare"
 	"github.com/hactl/hactl/engines/cloudflare/cfsim"
+	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/loop"
+	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/schema/load"
 )
 
 // The benchmarks run the real binary as a process against the simulator and
@@ -142,6 +146,51 @@ func BenchmarkNoopDiff(b *testing.B) {
 			b.ReportMetric(float64(lists+configurations)*5/cloudflare.DefaultBudget, "minutely-ticks/budget")
 		})
 	}
+}
+
+// BenchmarkImpactShare: what traffic notices of a changed pool among 1000 is found
+// in less than a twentieth of the diff, the whole process of which is run in turn
+// with finding it, here and of the same plan.
+func BenchmarkImpactShare(b *testing.B) {
+	dir, _ := estate(b, 1000)
+	x := newBench(b)
+	x.run(b, 0, "apply", "--yes", "--budget", "1000000", "-C", dir)
+	file := filepath.Join(dir, "edge.cue")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(file, append(text, "pools: p10: enabled: false\n"...), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	spec, _, err := load.Load(b.Context(), load.Files{FS: os.DirFS(dir), Dir: "."}, load.DefaultLimits())
+	if err != nil {
+		b.Fatal(err)
+	}
+	engine, err := cloudflare.New(cloudflare.Options{
+		Token: "bench", Account: x.sim.Account(), BaseURL: strings.TrimPrefix(x.env[0], "CLOUDFLARE_BASE_URL="), Budget: 1000000, Secret: noSecret,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := &loop.Loop{Engines: []loop.Engine{engine}, Journal: &journal{stacks: map[string]reconcile.Journal{}}}
+	round, err := l.Plan(b.Context(), loop.Request{Spec: spec, Revision: "bench"})
+	if err != nil || len(round.Plan.Steps) != 1 {
+		b.Fatalf("%v, %+v", err, round)
+	}
+	x.sim.SetLatency(latency)
+	var diff, impact time.Duration
+	for b.Loop() {
+		diff += x.run(b, int(exitChanges), "diff", "--budget", "1000000", "-C", dir).wall
+		began := time.Now()
+		if found := topology.Impact(topology.Facts(spec, round.Plan, round.Live), nil); len(found) == 0 {
+			b.Fatal("nothing is noticed")
+		}
+		impact += time.Since(began)
+	}
+	b.ReportMetric(impact.Seconds()*1000/float64(b.N), "impact-ms/op")
+	b.ReportMetric(diff.Seconds()*1000/float64(b.N), "diff-ms/op")
+	b.ReportMetric(impact.Seconds()/(diff-impact).Seconds()/0.05, "share/limit")
 }
 
 // BenchmarkFirstApply: as many requests as objects and lists, in the time
