@@ -15,6 +15,7 @@ import (
 
 	"github.com/hactl/hactl/schema"
 	"github.com/hactl/hactl/schema/load"
+	"github.com/hactl/hactl/schema/load/loadtest"
 )
 
 var update = flag.Bool("update", false, "write what the tests see into testdata")
@@ -22,12 +23,7 @@ var update = flag.Bool("update", false, "write what the tests see into testdata"
 // results are what the cases came to, for -update.
 var results sync.Map
 
-func TestMain(m *testing.M) {
-	if load.IsEvaluator() {
-		os.Exit(load.Evaluate(os.Stdin, os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { loadtest.Main(m) }
 
 // TestChecks runs the cases of testdata/checks. Each archive holds base.cue,
 // which is part of every case, and for each case what is wrong (case/bad),

@@ -19,6 +19,7 @@ const ours = "github.com/hactl/hactl"
 var mayImport = map[string][]string{
 	"schema":                       {},
 	"schema/load":                  {"schema"},
+	"schema/load/loadtest":         {"schema", "schema/load"},
 	"schema/emit":                  {"schema"},
 	"schema/seal":                  {},
 	"schema/keepalived":            {"schema"},
@@ -53,9 +54,9 @@ var mayImport = map[string][]string{
 
 // testsMayImport is what the tests of a package may import beyond that.
 var testsMayImport = map[string][]string{
-	"schema":    {"schema/load", "schema/emit"},
-	"reconcile": {"schema/load", "reconcile/loop", "reconcile/enginetest", "reconcile/topology"},
-	"engines":   {"schema/load", "reconcile/enginetest", "reconcile/loop", "engines/cloudflare/cfsim", "engines/cloudflare/wirecheck"},
+	"schema":    {"schema/load", "schema/load/loadtest", "schema/emit"},
+	"reconcile": {"schema/load", "schema/load/loadtest", "reconcile/loop", "reconcile/enginetest", "reconcile/topology"},
+	"engines":   {"schema/load", "schema/load/loadtest", "reconcile/enginetest", "reconcile/loop", "engines/cloudflare/cfsim", "engines/cloudflare/wirecheck"},
 }
 
 // keepers says which packages may import a foreign module: nobody else may, so

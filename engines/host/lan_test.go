@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hactl/hactl/schema"
-	"github.com/hactl/hactl/schema/load"
+	"github.com/hactl/hactl/schema/load/loadtest"
 )
 
 // The stories on real sockets. A lan is a bridge in a network namespace of its
@@ -26,9 +26,7 @@ import (
 // the namespace of the thread that made them.
 
 func TestMain(m *testing.M) {
-	if load.IsEvaluator() {
-		os.Exit(load.Evaluate(os.Stdin, os.Stdout, os.Stderr))
-	}
+	loadtest.Evaluate()
 	if IsEngine() {
 		os.Exit(RunEngine())
 	}

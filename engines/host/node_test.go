@@ -7,14 +7,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/enginetest"
 	"github.com/hactl/hactl/reconcile/loop"
 	"github.com/hactl/hactl/schema"
-	"github.com/hactl/hactl/schema/load"
+	"github.com/hactl/hactl/schema/load/loadtest"
 )
 
 // nodeWorld is a host with an engine that is a real process.
@@ -66,12 +65,7 @@ func (w *nodeWorld) Hang() { w.freeze() }
 
 func specOf(t *testing.T, source string) *schema.Spec {
 	t.Helper()
-	files := fstest.MapFS{"a.cue": {Data: []byte("package edge\nstack: \"home\"\nhosts: {lb01: address: \"10.0.0.1\", lb02: address: \"10.0.0.2\"}\n" + source)}}
-	s, _, err := load.Load(t.Context(), load.Files{FS: files, Dir: "."}, load.DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return loadtest.Spec(t, "stack: \"home\"\nhosts: {lb01: address: \"10.0.0.1\", lb02: address: \"10.0.0.2\"}\n", source)
 }
 
 // TestNodeConforms leads a host from one specification to another, among them

@@ -1,28 +1,20 @@
 package drill
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
-	"github.com/hactl/hactl/schema/load"
+	"github.com/hactl/hactl/schema/load/loadtest"
 )
 
-func TestMain(m *testing.M) {
-	if load.IsEvaluator() {
-		os.Exit(load.Evaluate(os.Stdin, os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { loadtest.Main(m) }
 
 // pair is two hosts that share an address, with checks that cost the place and
 // priority.
@@ -38,25 +30,9 @@ checks: caddy: {type: "tcp", address: "127.0.0.1:80"}
 checks: proxy: {type: "tcp", address: "127.0.0.1:81", weight: -60}
 `
 
-// evaluated are specifications by their sources: to evaluate one takes time.
-var evaluated sync.Map
-
 func specOf(t *testing.T, sources ...string) *schema.Spec {
 	t.Helper()
-	key := strings.Join(sources, "\x00")
-	if s, ok := evaluated.Load(key); ok {
-		return s.(*schema.Spec) //nolint:forcetypeassert // Nothing else is stored.
-	}
-	files := fstest.MapFS{}
-	for i, source := range sources {
-		files[fmt.Sprintf("%d.cue", i)] = &fstest.MapFile{Data: []byte(source)}
-	}
-	s, _, err := load.Load(t.Context(), load.Files{FS: files, Dir: "."}, load.DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
-	evaluated.Store(key, s)
-	return s
+	return loadtest.Spec(t, sources...)
 }
 
 func TestWhatBecomesOfAnAddress(t *testing.T) {

@@ -10,22 +10,15 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/follow"
 	"github.com/hactl/hactl/schema"
-	"github.com/hactl/hactl/schema/load"
+	"github.com/hactl/hactl/schema/load/loadtest"
 )
 
-// TestMain is the process that evaluates a specification too.
-func TestMain(m *testing.M) {
-	if load.IsEvaluator() {
-		os.Exit(load.Evaluate(os.Stdin, os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { loadtest.Main(m) }
 
 // whole is a specification with something of nearly every kind.
 func whole(t *testing.T) *schema.Spec {
@@ -42,11 +35,7 @@ pools: tokyo: {monitor: "web", origins: a: {address: "203.0.113.1", weight: 0.3}
 loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["tokyo"], fallbackPool: "tokyo"}
 dnsRecords: r: {zone: "example.com", name: "r.example.com", type: "A", content: "198.51.100.1"}
 `
-	spec, _, err := load.Load(t.Context(), load.Files{FS: fstest.MapFS{"edge.cue": {Data: []byte(text)}}, Dir: "."}, load.DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
+	return loadtest.Spec(t, text)
 }
 
 func kept(t *testing.T) (follow.File, *follow.Good, []byte) {

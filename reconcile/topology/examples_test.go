@@ -9,20 +9,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
-	"github.com/hactl/hactl/schema/load"
+	"github.com/hactl/hactl/schema/load/loadtest"
 )
 
-func TestMain(m *testing.M) {
-	if load.IsEvaluator() {
-		os.Exit(load.Evaluate(os.Stdin, os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { loadtest.Main(m) }
 
 // example is one of examples/, with more CUE added to it.
 func example(t *testing.T, name, more string) *schema.Spec {
@@ -36,18 +30,7 @@ func example(t *testing.T, name, more string) *schema.Spec {
 
 func specOf(t *testing.T, sources ...string) *schema.Spec {
 	t.Helper()
-	files := fstest.MapFS{}
-	for i, source := range sources {
-		if !strings.Contains(source, "package edge") {
-			source = "package edge\n" + source
-		}
-		files[fmt.Sprintf("%d.cue", i)] = &fstest.MapFile{Data: []byte(source)}
-	}
-	s, _, err := load.Load(t.Context(), load.Files{FS: files, Dir: "."}, load.DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return loadtest.Spec(t, sources...)
 }
 
 // verdict is each entry with the cuts that no change is needed for, in one line.

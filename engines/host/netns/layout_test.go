@@ -9,23 +9,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"github.com/hactl/hactl/engines/host/netns"
 	"github.com/hactl/hactl/schema"
-	"github.com/hactl/hactl/schema/load"
+	"github.com/hactl/hactl/schema/load/loadtest"
 )
 
 func specOf(t testing.TB, source string) *schema.Spec {
 	t.Helper()
-	if !strings.Contains(source, "package edge") {
-		source = "package edge\nstack: \"home\"\n" + source
+	if !strings.Contains(source, "stack:") {
+		source = "stack: \"home\"\n" + source
 	}
-	s, _, err := load.Load(t.Context(), load.Files{FS: fstest.MapFS{"edge.cue": {Data: []byte(source)}}, Dir: "."}, load.DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return loadtest.Spec(t, source)
 }
 
 // drawn shows a layout in lines.

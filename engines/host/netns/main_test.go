@@ -5,13 +5,11 @@ import (
 	"os"
 	"testing"
 
-	"github.com/hactl/hactl/schema/load"
+	"github.com/hactl/hactl/schema/load/loadtest"
 )
 
 func TestMain(m *testing.M) {
-	if load.IsEvaluator() {
-		os.Exit(load.Evaluate(os.Stdin, os.Stdout, os.Stderr))
-	}
+	loadtest.Evaluate()
 	if role := os.Getenv(envRole); role != "" {
 		if err := play(role); err != nil {
 			fmt.Fprintln(os.Stderr, role+":", err)
