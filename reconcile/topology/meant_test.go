@@ -83,6 +83,9 @@ pools: tunnel: enabled: false`, nil},
 , {hostname: "app.example.com", service: "http://192.168.0.40"}, {hostname: "wiki.example.com", service: "http://127.0.0.1:80"} => `, []string{wiki, www}},
 		{"the ingress rule of a record's hostname", "", noWiki, []string{wiki}},
 		{"which answers with one on purpose", "", wikiOut, nil},
+		{"all but a path of a record's hostname", "", `{hostname: "wiki.example.com", service => {hostname: "wiki.example.com", path: "^/w/", service`, nil},
+		{"all but a path of a balancer's hostname", "", `{hostname: "www.example.com", service => {hostname: "www.example.com", path: "^/w/", service`, nil},
+		{"the only path of a record's hostname", `{hostname: "wiki.example.com", service => {hostname: "wiki.example.com", path: "^/w/", service`, noWiki, []string{wiki}},
 		{"an ingress rule and its record", "", gone + `
 dnsRecords: wiki => dnsRecords: elsewhere
 name: "wiki", type: "CNAME", tunnel: "home" => name: "else", type: "A", content: "198.51.100.9"`, nil},
