@@ -112,15 +112,13 @@ func (c *comparison) routers() {
 			c.tell(reconcile.Mastership, id, "", "has no member in service any more: nobody has its addresses")
 		case from == "":
 			c.tell(reconcile.Mastership, id, "", "gets its addresses on %s", to)
-		case c.before.sticky(name) && c.after.serves(r, from, then):
+		case !c.after.preempts(name, to) && c.after.serves(r, from, then):
 			// Nobody takes over from a router that goes on.
 		default:
 			c.tell(reconcile.Mastership, id, "", "mastership moves %s -> %s", from, to)
 		}
 	}
 }
-
-func (m *Model) sticky(router string) bool { return !m.spec.VirtualRouters[router].Preempt }
 
 func (m *Model) serves(r *router, host string, s *state) bool {
 	return slices.ContainsFunc(r.members, func(x member) bool { return x.host == host && s.up(x.gate) })

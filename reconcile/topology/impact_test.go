@@ -99,6 +99,12 @@ func TestImpactIsSaidInPlainWords(t *testing.T) {
 		}},
 		{"back, not preempting", `hosts: lb01: maintenance: true
 virtualRouters: web: preempt: false`, `virtualRouters: web: preempt: false`, []string{"virtualRouter/web no longer has a single point of failure"}},
+		{"back, and only that member does not preempt", `hosts: lb01: maintenance: true
+virtualRouters: web: members: lb01: preempt: false`, `virtualRouters: web: members: lb01: preempt: false`, []string{"virtualRouter/web no longer has a single point of failure"}},
+		{"back, and only that member preempts", `hosts: lb01: maintenance: true
+virtualRouters: web: {preempt: false, members: lb01: preempt: true}`, `virtualRouters: web: {preempt: false, members: lb01: preempt: true}`, []string{
+			"virtualRouter/web mastership moves lb02 -> lb01", "virtualRouter/web no longer has a single point of failure",
+		}},
 		{"an origin", "", `pools: tokyo: origins: b: enabled: false`, []string{
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
 			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",

@@ -242,6 +242,33 @@ func TestTheActiveRouterIsWhoIsActiveNow(t *testing.T) {
 	}
 }
 
+// TestWhoDoesNotPreempt may have left the addresses to another member, which
+// their owner never does.
+func TestWhoDoesNotPreempt(t *testing.T) {
+	yes, no := true, false
+	for _, c := range []struct {
+		name   string
+		router bool
+		member schema.RouterMember
+		sticky bool
+	}{
+		{"none", true, schema.RouterMember{Priority: 150}, false},
+		{"the Virtual Router", false, schema.RouterMember{Priority: 150}, true},
+		{"the member", true, schema.RouterMember{Priority: 150, Preempt: &no}, true},
+		{"all but the member", false, schema.RouterMember{Priority: 150, Preempt: &yes}, false},
+		{"the owner", false, schema.RouterMember{Priority: 255}, false},
+	} {
+		s := pair()
+		v := s.VirtualRouters["web"]
+		v.Preempt, v.Members["lb01"] = c.router, c.member
+		s.VirtualRouters["web"] = v
+		moves := topology.New(s).WhatIf([]topology.Component{{Kind: "host", Name: "lb01"}}, "").Moves
+		if len(moves) != 1 || moves[0].Sticky != c.sticky {
+			t.Errorf("%s: got %+v, want sticky %t", c.name, moves, c.sticky)
+		}
+	}
+}
+
 // TestAPriorityThatIsLowerNow: of three, the next one is by what they have now,
 // and its time by that, too.
 func TestAPriorityThatIsLowerNow(t *testing.T) {

@@ -64,7 +64,7 @@ type Move struct {
 	// Handover is when the new one takes over where the former hands over, stopped
 	// or drained, and answers meanwhile: the new one's Skew_Time.
 	Handover schema.Duration `json:"handover,omitempty"`
-	// Sticky: with preempt false another member may be Active now.
+	// Sticky: From does not preempt, so that another member may be Active now.
 	Sticky bool `json:"sticky,omitempty"`
 }
 
@@ -136,7 +136,7 @@ func (m *Model) move(r *router, before, after *state) (Move, bool) {
 		return Move{}, false
 	}
 	v := m.spec.VirtualRouters[r.name]
-	move := Move{Router: r.name, Addresses: slices.Concat(v.Addresses, v.ExcludedAddresses), From: from.host, To: to.host, Sticky: !v.Preempt && !slices.Contains(r.active, from.host)}
+	move := Move{Router: r.name, Addresses: slices.Concat(v.Addresses, v.ExcludedAddresses), From: from.host, To: to.host, Sticky: !m.preempts(r.name, from.host) && !slices.Contains(r.active, from.host)}
 	if to.host != "" {
 		move.Death, move.Handover = ActiveDownInterval(v, to.priority), SkewTime(v, to.priority)
 	}
@@ -178,6 +178,17 @@ func (m *Model) active(r *router, s *state) member {
 		}
 	}
 	return member{}
+}
+
+// preempts tells whether a member takes over from one with a lower priority,
+// which who owns the addresses always does (RFC 9568, 6.1: Preempt_Mode).
+func (m *Model) preempts(router, host string) bool {
+	v := m.spec.VirtualRouters[router]
+	member := v.Members[host]
+	if member.Preempt != nil {
+		v.Preempt = *member.Preempt
+	}
+	return v.Preempt || member.Priority == 255
 }
 
 // ActiveDownInterval is how long a Backup router of that priority waits for
