@@ -27,7 +27,7 @@ func (f *finder) propose(e *Entry, failed []Component) string {
 	lost := f.lostSeats(e)
 	for _, x := range lost {
 		if f.s.assume(e.gate, x.gate) {
-			return fmt.Sprintf("add a %s on %s to %s", x.role, cmp.Or(f.seat(failed, x), "another host"), x)
+			return fmt.Sprintf("add a %s on %s to %s", x.role, cmp.Or(f.seat(failed, x), newHost(failed)), x)
 		}
 	}
 	if e.balanced {
@@ -125,6 +125,16 @@ func (f *finder) seat(failed []Component, all ...seats) string {
 	return best
 }
 
+// newHost is where a seat has to be that no host of the specification can have:
+// outside the labels that have failed.
+func newHost(failed []Component) string {
+	labels := slices.DeleteFunc(slices.Clone(failed), func(c Component) bool { return !c.label() })
+	if len(labels) == 0 {
+		return "another host"
+	}
+	return "a host outside " + join(labels)
+}
+
 // candidate is a host that something could be added to.
 type candidate struct {
 	name     string
@@ -179,7 +189,7 @@ func (f *finder) proposeHost(e *Entry, lost []seats, failed []Component) string 
 	for _, x := range lost {
 		parts = append(parts, fmt.Sprintf("a %s to %s", x.role, x))
 	}
-	return fmt.Sprintf("add on %s %s", cmp.Or(host, "another host"), strings.Join(parts, " and "))
+	return fmt.Sprintf("add on %s %s", cmp.Or(host, newHost(failed)), strings.Join(parts, " and "))
 }
 
 // proposePools looks for the smallest change to a balancer or its pools.

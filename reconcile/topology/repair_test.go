@@ -154,3 +154,22 @@ func TestRepairOfAPathNamesItsHostname(t *testing.T) {
 	}
 	t.Error("no entry point of a path")
 }
+
+// TestARepairIsOutsideTheLabelThatFailed: a further host on the same site is
+// none.
+func TestARepairIsOutsideTheLabelThatFailed(t *testing.T) {
+	const pair = `
+stack: "home"
+hosts: {a: {address: "192.168.0.41", site: "x"}, b: {address: "192.168.0.42", site: "x"}}
+virtualRouters: web: {vrid: 50, interface: "eth0", addresses: ["192.168.0.40/24"], members: {a: {}, b: {}}}
+tunnels: home: {connectors: ["a", "b"], ingress: [{hostname: "www.example.com", service: "http://`
+	for _, c := range []struct{ service, want string }{
+		{"127.0.0.1", "add a connector on a host outside site/x to tunnel home"},
+		{"192.168.0.40", "add on a host outside site/x a connector to tunnel home and a member to virtualRouter web"},
+	} {
+		e := topology.New(specOf(t, pair+c.service+`"}]}`)).Spof(1).Entries[0]
+		if len(e.Cuts) == 0 || e.Cuts[0].Components[0].String() != "site/x" || e.Cuts[0].Repair != c.want {
+			t.Errorf("%s: %+v, want %q", c.service, e.Cuts, c.want)
+		}
+	}
+}
