@@ -337,7 +337,7 @@ func (b *builder) named(kind, name string, highAvailability bool, ends []end) *E
 // resolve follows a name to where its records lead.
 func (b *builder) resolve(from, name string) []end {
 	if b.following[name] {
-		return nil // Records that go round in a circle lead nowhere.
+		return []end{{why: "its records lead round in a circle", gate: b.circuit.never()}}
 	}
 	b.following[name] = true
 	defer delete(b.following, name)

@@ -173,3 +173,17 @@ tunnels: home: {connectors: ["a", "b"], ingress: [{hostname: "www.example.com", 
 		}
 	}
 }
+
+// TestRecordsInACircleLeadNowhere says so.
+func TestRecordsInACircleLeadNowhere(t *testing.T) {
+	m := topology.New(specOf(t, `
+stack: "home"
+dnsRecords: a: {zone: "example.com", name: "a", type: "CNAME", content: "b.example.com"}
+dnsRecords: b: {zone: "example.com", name: "b", type: "CNAME", content: "a.example.com"}
+`))
+	for _, e := range m.Spof(1).Entries {
+		if e.Served || e.Why != "its records lead round in a circle" {
+			t.Errorf("%s: served %t, %q", e.ID(), e.Served, e.Why)
+		}
+	}
+}
