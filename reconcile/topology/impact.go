@@ -348,10 +348,15 @@ func (c *comparison) sessions() {
 			for _, name := range sortedKeys(was.Origins) {
 				o := was.Origins[name]
 				x, kept := is.Origins[name]
-				if originOut(o) != "" || kept && still[pool] && is.Enabled && x.Enabled && x.Address == o.Address && x.Tunnel == o.Tunnel && x.VirtualRouter == o.VirtualRouter {
-					continue
+				stays := kept && still[pool] && is.Enabled && x.Address == o.Address && x.Tunnel == o.Tunnel && x.VirtualRouter == o.VirtualRouter
+				drain := l.SessionAffinityAttributes.DrainDuration
+				switch {
+				case originOut(o) != "" || stays && x.Enabled:
+				case stays && drain > 0:
+					c.tell(reconcile.Sessions, b.id, "", "sessions pinned to origin %s of pool %s stay with it for %s, and are lost then", name, pool, drain)
+				default:
+					c.tell(reconcile.Sessions, b.id, "", "sessions pinned to origin %s of pool %s are lost", name, pool)
 				}
-				c.tell(reconcile.Sessions, b.id, "", "sessions pinned to origin %s of pool %s are lost", name, pool)
 			}
 		}
 	}

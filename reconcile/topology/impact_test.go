@@ -109,6 +109,16 @@ virtualRouters: web: {preempt: false, members: lb01: preempt: true}`, `virtualRo
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
 			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
 		}},
+		{"an origin that drains", "", `loadBalancers: "www.example.com": sessionAffinityAttributes: drainDuration: "600s"
+pools: tokyo: origins: b: enabled: false`, []string{
+			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo stay with it for 10m, and are lost then",
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
+		}},
+		{"one that goes does not drain", `loadBalancers: "www.example.com": sessionAffinityAttributes: drainDuration: "600s"`, `loadBalancers: "www.example.com": sessionAffinityAttributes: drainDuration: "600s"
+, b: address: "198.51.100.8" => `, []string{
+			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
+		}},
 		{"a pool", "", `pools: osaka: enabled: false
 pools: tokyo: origins: b: enabled: false`, []string{
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
