@@ -96,18 +96,18 @@ func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
 		n.Out = "disabled"
 	}
 	b.node(n)
-	b.lists(kind, name, hostname, "", l)
+	b.lists(kind, name, hostname, "", l, nil)
 	for _, r := range l.Rules {
 		if o := r.Overrides; o != nil && !r.Disabled && l.Enabled {
 			if changed, ok := overridden(l, o); ok {
-				b.lists(kind, name, hostname, ruleScope+r.Name, changed)
+				b.lists(kind, name, hostname, ruleScope+r.Name, changed, o)
 			}
 		}
 	}
 }
 
 // overridden is the balancer as a rule makes it; not ok where the rule leaves
-// the pools alone.
+// alone which pools get requests.
 func overridden(l schema.Balancing, o *schema.Overrides) (schema.Balancing, bool) {
 	changes := false
 	list := func(to *[]string, from []string) {
@@ -135,12 +135,49 @@ func overridden(l schema.Balancing, o *schema.Overrides) (schema.Balancing, bool
 		changes = changes || o.SteeringPolicy != l.SteeringPolicy
 		l.SteeringPolicy = o.SteeringPolicy
 	}
+	if o.SessionAffinity != "" {
+		l.SessionAffinity = o.SessionAffinity
+	}
+	was := l.RandomSteering
+	if o.RandomSteering != nil {
+		l.RandomSteering = *o.RandomSteering
+	}
+	if o.PoolWeights != nil {
+		l.RandomSteering.PoolWeights = o.PoolWeights
+	}
+	if o.PoolDefaultWeight != nil {
+		l.RandomSteering.DefaultWeight = *o.PoolDefaultWeight
+	}
+	for _, pool := range l.DefaultPools { // Policies with weights have no other list.
+		changes = changes || (weightOf(was, pool, l.SteeringPolicy) == 0) != (weightOf(l.RandomSteering, pool, l.SteeringPolicy) == 0)
+	}
 	return l, changes
+}
+
+// listField is the list that a rule's requests, or with nil the others, meet:
+// of the geo map or of all, and the rule's own where it has one.
+func listField(rule string, o *schema.Overrides, geoMap, key string) string {
+	field, own := "defaultPools", o != nil && o.DefaultPools != nil
+	switch geoMap {
+	case "region":
+		field, own = "regionPools."+key, o != nil && o.RegionPools != nil
+	case "country":
+		field, own = "countryPools."+key, o != nil && o.CountryPools != nil
+	case "pop":
+		field, own = "popPools."+key, o != nil && o.PopPools != nil
+	}
+	if o != nil && o.Pools != nil {
+		field, own = "pools", true
+	}
+	if own {
+		field += " of " + rule
+	}
+	return field
 }
 
 // lists makes the entries of one set of pools: one for each key of the geo
 // maps, in the order in which Cloudflare looks, and one for everywhere else.
-func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing) {
+func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing, o *schema.Overrides) {
 	policy := l.WithDefaults().SteeringPolicy
 	join := func(scope string) string {
 		return strings.Join(slices.DeleteFunc([]string{rule, scope}, func(s string) bool { return s == "" }), ", ")
@@ -153,13 +190,14 @@ func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing) {
 		}{{"pop", l.PopPools}, {"country", l.CountryPools}, {"region", l.RegionPools}} {
 			for _, key := range sortedKeys(m.pools) {
 				e := b.list(kind, name, hostname, policy, m.pools[key], l)
-				e.Scope, e.regionKey, rest = join(m.what+" "+key), key, elsewhere
+				e.Scope, e.rule, e.regionKey, rest = join(m.what+" "+key), rule, key, elsewhere
+				e.field = listField(rule, o, m.what, key)
 				b.poolEdges(e, key+" ")
 			}
 		}
 	}
 	e := b.list(kind, name, hostname, policy, l.DefaultPools, l)
-	e.Scope = join(rest)
+	e.Scope, e.rule, e.field = join(rest), rule, listField(rule, o, "", "")
 	b.poolEdges(e, "")
 	if rule == "" && kind == "loadBalancer" {
 		b.balancers[name] = e.gate

@@ -198,17 +198,10 @@ func same(e, x *Entry) bool { return e.objectOf() == x.objectOf() && e.Scope == 
 // for a region that is not named any more, or a balancer for a record; nil for
 // none.
 func (s scoped) find(e *Entry) *Entry {
-	rule, rest := "", e.Scope
-	if strings.HasPrefix(e.Scope, ruleScope) {
-		rule = e.Scope
-		rest = ""
-		if i := strings.LastIndex(e.Scope, ", "); i >= 0 { // A rule's name may have commas, too.
-			rule, rest = e.Scope[:i], e.Scope[i+2:]
-		}
-	}
-	scopes := []string{e.Scope, rest, elsewhere, ""}
-	if rule != "" {
-		scopes = slices.Insert(scopes, 1, rule+", "+elsewhere, rule)
+	scopes := []string{e.Scope, elsewhere, ""}
+	if e.rule != "" {
+		place := strings.TrimPrefix(strings.TrimPrefix(e.Scope, e.rule), ", ")
+		scopes = []string{e.Scope, e.rule + ", " + elsewhere, e.rule, place, elsewhere, ""}
 	}
 	for _, scope := range scopes {
 		if x := s[e.of()][scope]; x != nil {

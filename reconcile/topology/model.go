@@ -62,6 +62,8 @@ type Entry struct {
 	last      string          // the name of its fallback pool
 	weigh     func(pool string) float64
 	regionKey string
+	rule      string // the part of Scope that is a rule's
+	field     string // where the specification lists its pools
 }
 
 // ID prints "loadBalancer/www.example.com", and its scope in brackets.

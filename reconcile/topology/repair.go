@@ -205,7 +205,7 @@ func (f *finder) proposePools(e *Entry) string {
 			return fmt.Sprintf("give pool %s a monitor: without one nothing notices that it is dead", name)
 		}
 	}
-	field := e.listField()
+	field := e.field
 	for _, p := range f.m.pools {
 		if !slices.Contains(e.listed, p.name) && f.m.poolOf(e, p.name) == p && f.s.up(p.serving()) && f.serves(e, append(slices.Clip(e.listed), p.name), tweak{}) {
 			return fmt.Sprintf("pool %s is not in %s: add it", p.name, field)
@@ -315,20 +315,6 @@ func (f *finder) pool(p *pool, t tweak) (usable, healthy, answers bool) {
 	return len(origins) > 0, up && n >= need, up && n > 0
 }
 
-// listField is the list of pools that the entry comes from.
-func (e *Entry) listField() string {
-	scope := e.Scope
-	if i := strings.LastIndex(scope, ", "); i >= 0 {
-		scope = scope[i+2:]
-	}
-	for what, field := range map[string]string{"region ": "regionPools", "country ": "countryPools", "pop ": "popPools"} {
-		if key, ok := strings.CutPrefix(scope, what); ok {
-			return field + "." + key
-		}
-	}
-	return "defaultPools"
-}
-
 // onTheWay are the Virtual Routers and tunnels of every path of an entry that
 // have hosts, sorted.
 func (m *Model) onTheWay(e *Entry) []seats {
@@ -398,9 +384,9 @@ func (m *Model) lastResort(e *Entry, failed []Component) string {
 	case e.Kind == "route":
 		return "none while a network can have one route, and so one tunnel, per CIDR"
 	case e.balanced && !c.label():
-		return fmt.Sprintf("add a pool to %s that does without %s", e.listField(), join(failed))
+		return fmt.Sprintf("add a pool to %s that does without %s", e.field, join(failed))
 	case e.balanced:
-		return fmt.Sprintf("add a pool to %s outside %s", e.listField(), join(failed))
+		return fmt.Sprintf("add a pool to %s outside %s", e.field, join(failed))
 	case e.Kind == "hostname" || e.Kind == "dnsRecord":
 		switch c.Kind {
 		case KindVirtualRouter, KindTunnel:

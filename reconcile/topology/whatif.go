@@ -126,7 +126,7 @@ func (m *Model) inRegion(e *Entry, region string) bool {
 		return true
 	}
 	return e.regionKey == "" && !slices.ContainsFunc(m.entries, func(o *Entry) bool {
-		return o.Kind == e.Kind && o.Name == e.Name && o.regionKey == region
+		return o.Kind == e.Kind && o.Name == e.Name && o.rule == e.rule && o.regionKey == region
 	})
 }
 

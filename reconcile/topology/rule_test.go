@@ -1,0 +1,77 @@
+package topology_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hactl/hactl/reconcile/topology"
+)
+
+const ruled = `
+stack: "home"
+monitors: web: {}
+pools: a: {monitor: "web", origins: o: address: "192.0.2.1"}
+pools: b: {monitor: "web", origins: o: address: "192.0.2.2"}
+pools: c: {monitor: "web", origins: o: address: "192.0.2.3"}
+`
+
+// TestARuleHasItsOwnWayToFail: each entry with what cuts it off, and the repair.
+func TestARuleHasItsOwnWayToFail(t *testing.T) {
+	for _, c := range []struct {
+		rule string
+		want []string
+	}{
+		{`randomSteering: poolWeights: b: 0`, []string{"[rule r]: address/192.0.2.1, pool c is not in defaultPools: add it"}},
+		{`poolWeights: b: 0`, []string{"[rule r]: address/192.0.2.1, pool c is not in defaultPools: add it"}},
+		{`poolDefaultWeight: 0, poolWeights: a: 1`, []string{"[rule r]: address/192.0.2.1, add a pool to defaultPools that does without address/192.0.2.1"}},
+		{`randomSteering: poolWeights: b: 0.5`, nil}, // Which pools get requests stays.
+		{`steeringPolicy: "off", poolWeights: b: 0`, []string{"[rule r]:"}},
+		{`defaultPools: ["a"]`, []string{"[rule r]: address/192.0.2.1, pool b is not in defaultPools of rule r: add it"}},
+		{`pools: ["a"]`, []string{"[rule r]: address/192.0.2.1, pool b is not in pools of rule r: add it"}},
+		{`steeringPolicy: "geo", regionPools: WEU: ["a"]`, []string{
+			"[rule r, elsewhere]:", "[rule r, region WEU]: address/192.0.2.1, pool b is not in regionPools.WEU of rule r: add it",
+		}},
+		{`sessionAffinity: "cookie"`, nil},
+	} {
+		m := topology.New(specOf(t, ruled+`
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a", "b"], fallbackPool: "a", steeringPolicy: "random", rules: [{name: "r", overrides: {`+c.rule+`}}]}`))
+		var got []string
+		for _, e := range m.Spof(1).Entries {
+			if e.Scope == "" {
+				continue
+			}
+			line := strings.TrimPrefix(e.ID(), "loadBalancer/www.example.com ") + ":"
+			for _, cut := range e.Cuts {
+				line += " " + cut.Components[0].String() + ", " + cut.Repair
+			}
+			got = append(got, line)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s:\n got %q\nwant %q", c.rule, got, c.want)
+		}
+	}
+}
+
+// TestARegionIsThatOfRulesToo: a rule that has its own geo map is looked at for
+// the region, one that has none for all regions.
+func TestARegionIsThatOfRulesToo(t *testing.T) {
+	m := topology.New(specOf(t, ruled+`
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a"], fallbackPool: "a", regionPools: {WEU: ["b"], EEU: ["c"]}, rules: [
+	{name: "map", overrides: regionPools: WEU: ["a"]},
+	{name: "list", overrides: pools: ["b"]},
+	{name: "one, two", overrides: pools: ["c"]},
+]}`))
+	for region, want := range map[string][]string{
+		"WEU": {"region WEU", "rule list", "rule map, region WEU", "rule one, two"},
+		"EEU": {"region EEU", "rule list", "rule map, elsewhere", "rule one, two"},
+	} {
+		var got []string
+		for _, e := range m.WhatIf([]topology.Component{{Kind: "pool", Name: "a"}}, region).Entries {
+			got = append(got, e.Scope)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", region, got, want)
+		}
+	}
+}
