@@ -137,18 +137,30 @@ func (c *comparison) entries() {
 	now, then := c.before.circuit.state(), c.after.circuit.state()
 	cutsNow, cutsThen := c.before.analysis(1), c.after.analysis(1)
 	was, is := byScope(c.before.entries), byScope(c.after.entries)
+	change := func(e, x *Entry, scope string) {
+		c.moves(x, scope, c.before.serving(e, now), c.after.serving(x, then))
+		c.points(x, scope, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
+	}
 	for _, x := range c.after.entries {
 		c.scopes[x.objectOf()]++
-		if e := was.find(x); e != nil && !same(e, x) && now.up(e.gate) && !then.up(x.gate) {
+		e := was.find(x)
+		switch {
+		case e == nil || same(e, x) || !now.up(e.gate):
+		case !then.up(x.gate):
 			c.loses(x)
+		default: // A region that is new, or another kind of object.
+			change(e, x, cmp.Or(x.Scope, e.Scope))
 		}
 	}
 	for _, e := range c.before.entries {
 		id, x := e.objectOf(), is.find(e)
+		if x != nil && is[e.of()][e.Scope] == nil {
+			c.scopes[x.objectOf()]++ // A region, or rule, that is gone.
+		}
 		switch {
 		case e.Kind == "virtualRouter":
 			if x != nil {
-				c.points(x, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
+				c.points(x, "", c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
 			}
 		case x == nil:
 			if now.up(e.gate) {
@@ -156,14 +168,10 @@ func (c *comparison) entries() {
 			}
 		case now.up(e.gate) && !then.up(x.gate):
 			c.loses(x)
-		case !same(e, x):
-		case !now.up(e.gate):
-			if then.up(x.gate) {
-				c.tell(reconcile.Moved, id, x.Scope, "is served again")
-			}
-		default:
-			c.moves(x, c.before.serving(e, now), c.after.serving(x, then))
-			c.points(x, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
+		case now.up(e.gate):
+			change(e, x, cmp.Or(e.Scope, x.Scope))
+		case same(e, x) && then.up(x.gate):
+			c.tell(reconcile.Moved, id, x.Scope, "is served again")
 		}
 	}
 }
@@ -195,17 +203,19 @@ func same(e, x *Entry) bool { return e.objectOf() == x.objectOf() && e.Scope == 
 
 // find is the entry that takes the requests of another specification's: that
 // of the same scope, or else of the next wider one, such as everywhere else
-// for a region that is not named any more, or a balancer for a record; nil for
-// none.
+// for a region that is not named any more, or a balancer for a record or for a
+// path of its hostname; nil for none.
 func (s scoped) find(e *Entry) *Entry {
 	scopes := []string{e.Scope, elsewhere, ""}
 	if e.rule != "" {
 		place := strings.TrimPrefix(strings.TrimPrefix(e.Scope, e.rule), ", ")
 		scopes = []string{e.Scope, e.rule + ", " + elsewhere, e.rule, place, elsewhere, ""}
 	}
-	for _, scope := range scopes {
-		if x := s[e.of()][scope]; x != nil {
-			return x
+	for _, of := range []string{e.of(), e.hostname} {
+		for _, scope := range scopes {
+			if x := s[of][scope]; x != nil && (of == e.of() || x.Kind != "hostname") {
+				return x
+			}
 		}
 	}
 	return nil
@@ -229,22 +239,22 @@ func (c *comparison) loses(x *Entry) {
 	c.tell(kind, id, x.Scope, "loses its last %s: nobody serves it", what)
 }
 
-// moves says where the requests of an entry go otherwise.
-func (c *comparison) moves(e *Entry, was, is Serving) {
+// moves says where the requests of an entry, those of that scope, go otherwise.
+func (c *comparison) moves(e *Entry, scope string, was, is Serving) {
 	id := e.objectOf()
 	switch {
 	case e.balanced && is.Fallback && !was.Fallback:
-		c.tell(reconcile.Moved, id, e.Scope, "is left with its fallback pool, %s", strings.Join(is.Pools, ", "))
+		c.tell(reconcile.Moved, id, scope, "is left with its fallback pool, %s", strings.Join(is.Pools, ", "))
 	case !slices.Equal(was.Pools, is.Pools) && len(was.Pools) > 0 && len(is.Pools) > 0:
 		gone, come := without(was.Pools, is.Pools), without(is.Pools, was.Pools)
 		switch {
 		case len(gone) == 0 && len(come) == 0: // In another order.
 		case len(come) == 0:
-			c.tell(reconcile.Moved, id, e.Scope, "no longer goes to pool %s", strings.Join(gone, ", "))
+			c.tell(reconcile.Moved, id, scope, "no longer goes to pool %s", strings.Join(gone, ", "))
 		case len(gone) == 0:
-			c.tell(reconcile.Moved, id, e.Scope, "goes to pool %s as well", strings.Join(come, ", "))
+			c.tell(reconcile.Moved, id, scope, "goes to pool %s as well", strings.Join(come, ", "))
 		default:
-			c.tell(reconcile.Moved, id, e.Scope, "goes to pool %s in place of %s", strings.Join(come, ", "), strings.Join(gone, ", "))
+			c.tell(reconcile.Moved, id, scope, "goes to pool %s in place of %s", strings.Join(come, ", "), strings.Join(gone, ", "))
 		}
 	case !slices.Equal(was.By, is.By) && slices.Equal(was.Routers, is.Routers) && len(is.Routers) > 0:
 		// The Virtual Router has said it.
@@ -252,11 +262,11 @@ func (c *comparison) moves(e *Entry, was, is Serving) {
 		gone, come := without(was.By, is.By), without(is.By, was.By)
 		switch {
 		case len(come) == 0:
-			c.tell(reconcile.Moved, id, e.Scope, "is no longer answered by %s", few(gone))
+			c.tell(reconcile.Moved, id, scope, "is no longer answered by %s", few(gone))
 		case len(gone) == 0:
-			c.tell(reconcile.Moved, id, e.Scope, "is answered by %s as well", few(come))
+			c.tell(reconcile.Moved, id, scope, "is answered by %s as well", few(come))
 		default:
-			c.tell(reconcile.Moved, id, e.Scope, "is answered by %s in place of %s", few(come), few(gone))
+			c.tell(reconcile.Moved, id, scope, "is answered by %s in place of %s", few(come), few(gone))
 		}
 	}
 }
@@ -289,9 +299,9 @@ func (m *Model) points(a *analysis, e *Entry) []Component {
 // points says which single points of failure an entry gains, and that it has
 // lost the last. Of those only the most telling count: a connector is no news
 // beside its host.
-func (c *comparison) points(e *Entry, was, is []Component, then *state) {
+func (c *comparison) points(e *Entry, scope string, was, is []Component, then *state) {
 	if len(is) == 0 && len(was) > 0 {
-		c.tell(reconcile.Resilience, e.objectOf(), e.Scope, "no longer has a single point of failure")
+		c.tell(reconcile.Resilience, e.objectOf(), scope, "no longer has a single point of failure")
 		return
 	}
 	f := &finder{m: c.after, s: then, down: map[Component]map[Component]bool{}}
@@ -306,7 +316,7 @@ func (c *comparison) points(e *Entry, was, is []Component, then *state) {
 		}
 	}
 	if len(gained) > 0 {
-		c.tell(reconcile.Resilience, e.objectOf(), e.Scope, "gains %s of failure: %s", plural(len(gained), "a single point", "single points"), few(gained))
+		c.tell(reconcile.Resilience, e.objectOf(), scope, "gains %s of failure: %s", plural(len(gained), "a single point", "single points"), few(gained))
 	}
 }
 
