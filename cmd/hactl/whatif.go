@@ -28,7 +28,11 @@ is left out. What cannot be asked is named, and counts as it should be.
 
 What can fail is host/NAME, connector/TUNNEL@HOST, tunnel/NAME, pool/NAME,
 origin/POOL/NAME, virtualRouter/NAME, address/ADDRESS (one outside the
-specification), and LABEL/VALUE, such as site/tokyo.`,
+specification), and LABEL/VALUE, such as site/tokyo.
+
+--region is a key of a geo map. Countries and data centers that have a list of
+their own are not part of their region's; where a balancer has no list for a
+country or data center, all lists that it may fall under are shown.`,
 		Example: `  hactl whatif --down host/lb01
   hactl whatif --down site/tokyo --down pool/osaka --region EEU
   hactl whatif --live --down host/lb02`,

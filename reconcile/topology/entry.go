@@ -16,6 +16,9 @@ const (
 	ruleScope = "rule "
 )
 
+// geoMaps are what the keys of geo maps are, as Cloudflare looks them up.
+var geoMaps = []string{"pop", "country", "region"}
+
 func (b *builder) enter(e *Entry) *Entry {
 	b.entries = append(b.entries, e)
 	return e
@@ -184,14 +187,11 @@ func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing, o
 	}
 	rest := ""
 	if policy == "geo" {
-		for _, m := range []struct {
-			what  string
-			pools map[string][]string
-		}{{"pop", l.PopPools}, {"country", l.CountryPools}, {"region", l.RegionPools}} {
-			for _, key := range sortedKeys(m.pools) {
-				e := b.list(kind, name, hostname, policy, m.pools[key], l)
-				e.Scope, e.rule, e.regionKey, rest = join(m.what+" "+key), rule, key, elsewhere
-				e.field = listField(rule, o, m.what, key)
+		for i, pools := range []map[string][]string{l.PopPools, l.CountryPools, l.RegionPools} {
+			for _, key := range sortedKeys(pools) {
+				e := b.list(kind, name, hostname, policy, pools[key], l)
+				e.Scope, e.rule, e.geoMap, e.regionKey, rest = join(geoMaps[i]+" "+key), rule, geoMaps[i], key, elsewhere
+				e.field = listField(rule, o, e.geoMap, key)
 				b.poolEdges(e, key+" ")
 			}
 		}

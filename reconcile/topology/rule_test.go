@@ -75,3 +75,28 @@ loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a"], fal
 		}
 	}
 }
+
+// TestARegionOfAnotherBalancer: who asks for Japan gets it from a balancer that
+// has it, and from one that has regions each that it may lie in. A region is not
+// in any country.
+func TestARegionOfAnotherBalancer(t *testing.T) {
+	m := topology.New(specOf(t, ruled+`
+plan: "enterprise"
+loadBalancers: "a.example.com": {zone: "example.com", defaultPools: ["a"], fallbackPool: "a", countryPools: JP: ["b"]}
+loadBalancers: "b.example.com": {zone: "example.com", defaultPools: ["a"], fallbackPool: "a", regionPools: {NEAS: ["b"], WEU: ["c"]}}
+loadBalancers: "c.example.com": {zone: "example.com", defaultPools: ["a"], fallbackPool: "a", popPools: NRT: ["b"]}
+`))
+	for region, want := range map[string][]string{
+		"JP":  {"a country JP", "b region NEAS", "b region WEU", "b elsewhere", "c elsewhere"},
+		"WEU": {"a elsewhere", "b region WEU", "c elsewhere"},
+		"NRT": {"a country JP", "a elsewhere", "b region NEAS", "b region WEU", "b elsewhere", "c pop NRT"},
+	} {
+		var got []string
+		for _, e := range m.WhatIf([]topology.Component{{Kind: "pool", Name: "a"}}, region).Entries {
+			got = append(got, e.Name[:1]+" "+e.Scope)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", region, got, want)
+		}
+	}
+}

@@ -121,13 +121,24 @@ func (m *Model) Regions() []string {
 	return sortedKeys(keys)
 }
 
+// inRegion tells whether requests from there may meet the entry. A balancer
+// that has no list for a country or data center may have one for where that is,
+// which no specification says: all of those are in.
 func (m *Model) inRegion(e *Entry, region string) bool {
 	if region == "" || !e.balanced || e.regionKey == region {
 		return true
 	}
-	return e.regionKey == "" && !slices.ContainsFunc(m.entries, func(o *Entry) bool {
-		return o.Kind == e.Kind && o.Name == e.Name && o.rule == e.rule && o.regionKey == region
-	})
+	wider := e.geoMap == ""
+	for _, o := range m.entries {
+		if o.regionKey != region {
+			continue
+		}
+		if o.Kind == e.Kind && o.Name == e.Name && o.rule == e.rule {
+			return false
+		}
+		wider = wider || slices.Index(geoMaps, o.geoMap) < slices.Index(geoMaps, e.geoMap)
+	}
+	return wider
 }
 
 func (m *Model) move(r *router, before, after *state) (Move, bool) {
