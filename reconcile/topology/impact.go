@@ -138,8 +138,8 @@ func (c *comparison) entries() {
 	cutsNow, cutsThen := c.before.analysis(1), c.after.analysis(1)
 	was, is := byScope(c.before.entries), byScope(c.after.entries)
 	change := func(e, x *Entry, scope string) {
-		c.moves(x, scope, c.before.serving(e, now), c.after.serving(x, then))
-		c.points(x, scope, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
+		c.moves(e, x, scope, c.before.serving(e, now), c.after.serving(x, then))
+		c.points(subject(e, x), scope, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
 	}
 	for _, x := range c.after.entries {
 		c.scopes[x.objectOf()]++
@@ -147,27 +147,30 @@ func (c *comparison) entries() {
 		switch {
 		case e == nil || same(e, x) || !now.up(e.gate):
 		case !then.up(x.gate):
-			c.loses(x)
+			c.loses(subject(e, x), x)
 		default: // A region that is new, or another kind of object.
 			change(e, x, cmp.Or(x.Scope, e.Scope))
 		}
 	}
 	for _, e := range c.before.entries {
 		id, x := e.objectOf(), is.find(e)
+		if x != nil && falls(e, x) && !then.up(x.gate) {
+			x = nil // It goes; that the wildcard has no answer either is no loss of its own.
+		}
 		if x != nil && is[e.of()][e.Scope] == nil {
-			c.scopes[x.objectOf()]++ // A region, or rule, that is gone.
+			c.scopes[subject(e, x)]++ // A region, or rule, that is gone.
 		}
 		switch {
 		case e.Kind == "virtualRouter":
 			if x != nil {
-				c.points(x, "", c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
+				c.points(id, "", c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
 			}
 		case x == nil:
 			if now.up(e.gate) {
 				c.tell(reconcile.Removed, id, "", "is taken away: nothing answers there any more")
 			}
 		case now.up(e.gate) && !then.up(x.gate):
-			c.loses(x)
+			c.loses(subject(e, x), x)
 		case now.up(e.gate):
 			change(e, x, cmp.Or(e.Scope, x.Scope))
 		case same(e, x) && then.up(x.gate):
@@ -192,28 +195,44 @@ func byScope(entries []*Entry) scoped {
 
 // of is the hostname, whoever answers for it, or the object that is none.
 func (e *Entry) of() string {
-	switch e.Kind {
-	case "loadBalancer", "hostname", "dnsRecord":
+	if e.named() {
 		return e.Name
 	}
 	return e.Kind + "/" + e.Name
+}
+
+// named tells whether the entry is a hostname.
+func (e *Entry) named() bool {
+	return e.Kind == "loadBalancer" || e.Kind == "hostname" || e.Kind == "dnsRecord"
 }
 
 func same(e, x *Entry) bool { return e.objectOf() == x.objectOf() && e.Scope == x.Scope }
 
 // find is the entry that takes the requests of another specification's: that
 // of the same scope, or else of the next wider one, such as everywhere else
-// for a region that is not named any more, or a balancer for a record or for a
-// path of its hostname; nil for none.
+// for a region that is not named any more, a balancer for a record or for a
+// path of its hostname, or a wildcard for a name; nil for none.
 func (s scoped) find(e *Entry) *Entry {
 	scopes := []string{e.Scope, elsewhere, ""}
 	if e.rule != "" {
 		place := strings.TrimPrefix(strings.TrimPrefix(e.Scope, e.rule), ", ")
 		scopes = []string{e.Scope, e.rule + ", " + elsewhere, e.rule, place, elsewhere, ""}
 	}
-	for _, of := range []string{e.of(), e.hostname} {
+	names := []string{e.of()}
+	if e.named() {
+		names = append(names, e.hostname)
+		for rest := cmp.Or(e.hostname, e.Name); ; {
+			i := strings.IndexByte(rest, '.')
+			if i < 0 {
+				break
+			}
+			names = append(names, "*"+rest[i:]) // An answer of DNS, at any depth (RFC 4592, 2.2.1).
+			rest = rest[i+1:]
+		}
+	}
+	for _, name := range names {
 		for _, scope := range scopes {
-			if x := s[of][scope]; x != nil && (of == e.of() || x.Kind != "hostname") {
+			if x := s[name][scope]; x != nil && (name != e.hostname || x.Kind != "hostname" || name == e.of()) {
 				return x
 			}
 		}
@@ -221,9 +240,22 @@ func (s scoped) find(e *Entry) *Entry {
 	return nil
 }
 
+// subject is what findings about requests are of that met e and meet x: the
+// object that has them, but a name rather than the wildcard that it falls to.
+func subject(e, x *Entry) schema.ID {
+	if falls(e, x) {
+		return e.objectOf()
+	}
+	return x.objectOf()
+}
+
+// falls tells whether a name falls to a wildcard.
+func falls(e, x *Entry) bool {
+	return strings.HasPrefix(x.Name, "*.") && !strings.HasPrefix(e.Name, "*.")
+}
+
 // loses says that an entry is not served any more.
-func (c *comparison) loses(x *Entry) {
-	id := x.objectOf()
+func (c *comparison) loses(id schema.ID, x *Entry) {
 	if x.off {
 		c.tell(reconcile.Closed, id, x.Scope, "is disabled: nobody serves it")
 		return
@@ -239,11 +271,11 @@ func (c *comparison) loses(x *Entry) {
 	c.tell(kind, id, x.Scope, "loses its last %s: nobody serves it", what)
 }
 
-// moves says where the requests of an entry, those of that scope, go otherwise.
-func (c *comparison) moves(e *Entry, scope string, was, is Serving) {
-	id := e.objectOf()
+// moves says where the requests of that scope that met e, and meet x, go now.
+func (c *comparison) moves(e, x *Entry, scope string, was, is Serving) {
+	id := subject(e, x)
 	switch {
-	case e.balanced && is.Fallback && !was.Fallback:
+	case x.balanced && is.Fallback && !was.Fallback:
 		c.tell(reconcile.Moved, id, scope, "is left with its fallback pool, %s", strings.Join(is.Pools, ", "))
 	case !slices.Equal(was.Pools, is.Pools) && len(was.Pools) > 0 && len(is.Pools) > 0:
 		gone, come := without(was.Pools, is.Pools), without(is.Pools, was.Pools)
@@ -299,9 +331,9 @@ func (m *Model) points(a *analysis, e *Entry) []Component {
 // points says which single points of failure an entry gains, and that it has
 // lost the last. Of those only the most telling count: a connector is no news
 // beside its host.
-func (c *comparison) points(e *Entry, scope string, was, is []Component, then *state) {
+func (c *comparison) points(id schema.ID, scope string, was, is []Component, then *state) {
 	if len(is) == 0 && len(was) > 0 {
-		c.tell(reconcile.Resilience, e.objectOf(), scope, "no longer has a single point of failure")
+		c.tell(reconcile.Resilience, id, scope, "no longer has a single point of failure")
 		return
 	}
 	f := &finder{m: c.after, s: then, down: map[Component]map[Component]bool{}}
@@ -316,7 +348,7 @@ func (c *comparison) points(e *Entry, scope string, was, is []Component, then *s
 		}
 	}
 	if len(gained) > 0 {
-		c.tell(reconcile.Resilience, e.objectOf(), scope, "gains %s of failure: %s", plural(len(gained), "a single point", "single points"), few(gained))
+		c.tell(reconcile.Resilience, id, scope, "gains %s of failure: %s", plural(len(gained), "a single point", "single points"), few(gained))
 	}
 }
 

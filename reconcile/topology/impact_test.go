@@ -154,6 +154,12 @@ pools: tokyo: origins: b: enabled: false`, []string{
 				"loadBalancer/r.example.com is answered by address/198.51.100.9 in place of address/198.51.100.7",
 				"loadBalancer/r.example.com gains a single point of failure: address/198.51.100.9",
 			}},
+		{"a wildcard in place of a record", `dnsRecords: r: {zone: "example.com", name: "r", type: "A", content: "198.51.100.7"}`, `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.8"}`, []string{
+			"dnsRecord/r.example.com is answered by address/198.51.100.8 in place of address/198.51.100.7",
+			"dnsRecord/r.example.com gains a single point of failure: address/198.51.100.8",
+		}},
+		{"the same as the wildcard has", `dnsRecords: [=~"r|w"]: {zone: "example.com", type: "A", content: "198.51.100.7"}
+dnsRecords: {r: name: "r", w: name: "*"}`, `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.7"}`, nil},
 		{"one more", "", `pools: tokyo: origins: d: address: "198.51.100.10"`, []string{"loadBalancer/www.example.com is answered by address/198.51.100.10 as well"}},
 		{"a record's type", `dnsRecords: r: {zone: "example.com", name: "r", type: "A", content: "198.51.100.7"}`, `dnsRecords: s: {zone: "example.com", name: "r", type: "CNAME", content: "www.example.com"}`, []string{
 			"dnsRecord/r.example.com is answered by address/198.51.100.8 as well", "dnsRecord/r.example.com no longer has a single point of failure",

@@ -86,6 +86,8 @@ pools: tunnel: enabled: false`, nil},
 		{"all but a path of a record's hostname", "", `{hostname: "wiki.example.com", service => {hostname: "wiki.example.com", path: "^/w/", service`, nil},
 		{"all but a path of a balancer's hostname", "", `{hostname: "www.example.com", service => {hostname: "www.example.com", path: "^/w/", service`, nil},
 		{"the only path of a record's hostname", `{hostname: "wiki.example.com", service => {hostname: "wiki.example.com", path: "^/w/", service`, noWiki, []string{wiki}},
+		{"a name of a wildcard's that nobody serves", `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.9"}`, `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.9"}
+dnsRecords: x: {zone: "example.com", name: "x.y", type: "CNAME", tunnel: "home"}`, []string{"dnsRecord/x.y.example.com"}},
 		{"an ingress rule and its record", "", gone + `
 dnsRecords: wiki => dnsRecords: elsewhere
 name: "wiki", type: "CNAME", tunnel: "home" => name: "else", type: "A", content: "198.51.100.9"`, nil},
