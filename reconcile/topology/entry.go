@@ -2,8 +2,8 @@ package topology
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hactl/hactl/schema"
@@ -185,33 +185,44 @@ func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing, o
 	join := func(scope string) string {
 		return strings.Join(slices.DeleteFunc([]string{rule, scope}, func(s string) bool { return s == "" }), ", ")
 	}
-	rest := ""
+	rest, fallback := "", l.FallbackPool
+	if o != nil {
+		fallback = o.FallbackPool
+	}
 	if policy == "geo" {
 		for i, pools := range []map[string][]string{l.PopPools, l.CountryPools, l.RegionPools} {
 			for _, key := range sortedKeys(pools) {
 				e := b.list(kind, name, hostname, policy, pools[key], l)
 				e.Scope, e.rule, e.geoMap, e.regionKey, rest = join(geoMaps[i]+" "+key), rule, geoMaps[i], key, elsewhere
 				e.field = listField(rule, o, e.geoMap, key)
-				b.poolEdges(e, key+" ")
+				b.poolEdges(e, key, fallback)
 			}
 		}
 	}
 	e := b.list(kind, name, hostname, policy, l.DefaultPools, l)
 	e.Scope, e.rule, e.field = join(rest), rule, listField(rule, o, "", "")
-	b.poolEdges(e, "")
+	b.poolEdges(e, "", fallback)
 	if rule == "" && kind == "loadBalancer" {
 		b.balancers[name] = e.gate
 	}
 }
 
-func (b *builder) poolEdges(e *Entry, prefix string) {
+// poolEdges draws an entry's pools with their order, and whose requests those
+// are: everybody's, those of a key of a geo map, or those that meet a rule.
+func (b *builder) poolEdges(e *Entry, key, fallback string) {
 	from := e.Kind + "/" + e.Name
+	label := func(words ...string) string {
+		return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), " ")
+	}
 	for i, p := range e.listed {
-		label := strings.TrimSpace(prefix)
+		order := ""
 		if e.ordered {
-			label = fmt.Sprintf("%s%d", prefix, i+1)
+			order = strconv.Itoa(i + 1)
 		}
-		b.edge(from, KindPool+"/"+p, "serves", label)
+		b.edge(from, KindPool+"/"+p, "serves", label(e.rule, key, order))
+	}
+	if fallback != "" {
+		b.edge(from, KindPool+"/"+fallback, "fallback", e.rule)
 	}
 }
 
@@ -242,7 +253,6 @@ func (b *builder) list(kind, name, hostname, policy string, names []string, l sc
 		e.fallback = f
 		gates = append(gates, f.answers)
 	}
-	b.edge(kind+"/"+name, KindPool+"/"+l.FallbackPool, "fallback", "")
 	if l.Proxied != nil && !*l.Proxied || l.Proxied == nil && !b.tunneled(e) {
 		e.dnsTTL = l.TTL
 	}

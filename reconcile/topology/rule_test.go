@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/reconcile/topology/draw"
 )
 
 const ruled = `
@@ -98,5 +99,25 @@ loadBalancers: "c.example.com": {zone: "example.com", defaultPools: ["a"], fallb
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", region, got, want)
 		}
+	}
+}
+
+// TestTheGraphTellsRulesApart: a pool that is the first for a rule's requests is
+// not the first for all.
+func TestTheGraphTellsRulesApart(t *testing.T) {
+	m := topology.New(specOf(t, ruled+`
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a"], fallbackPool: "a", regionPools: WEU: ["b"], rules: [{name: "r", overrides: {pools: ["c", "b"], fallbackPool: "c"}}]}`))
+	var got []string
+	for _, e := range m.Graph().Edges {
+		if strings.HasPrefix(e.To, "pool/") && e.Kind != "watches" {
+			got = append(got, e.To+" "+e.Kind+": "+e.Label)
+		}
+	}
+	want := []string{"pool/a fallback: ", "pool/a serves: 1", "pool/b serves: WEU 1", "pool/b serves: rule r 2", "pool/c fallback: rule r", "pool/c serves: rule r 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if text := string(draw.DOT(m.Graph(), nil, draw.Options{})); !strings.Contains(text, `label="rule r fallback, rule r 1"`) || !strings.Contains(text, `label="1, fallback"`) {
+		t.Error(text)
 	}
 }
