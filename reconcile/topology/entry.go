@@ -99,6 +99,9 @@ func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
 		n.Out = "disabled"
 	}
 	b.node(n)
+	if l.Proxied == nil {
+		l.Proxied = new(b.spec.ReachesTunnel(l))
+	}
 	b.lists(kind, name, hostname, "", l, nil)
 	for _, r := range l.Rules {
 		if o := r.Overrides; o != nil && !r.Disabled && l.Enabled {
@@ -137,6 +140,9 @@ func overridden(l schema.Balancing, o *schema.Overrides) (schema.Balancing, bool
 	if o.SteeringPolicy != "" {
 		changes = changes || o.SteeringPolicy != l.SteeringPolicy
 		l.SteeringPolicy = o.SteeringPolicy
+	}
+	if o.TTL != nil {
+		l.TTL = *o.TTL
 	}
 	if o.SessionAffinity != "" {
 		l.SessionAffinity = o.SessionAffinity
@@ -208,7 +214,8 @@ func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing, o
 }
 
 // poolEdges draws an entry's pools with their order, and whose requests those
-// are: everybody's, those of a key of a geo map, or those that meet a rule.
+// are: everybody's, those of a key of a geo map, or those that meet a rule. No
+// fallback is everybody's.
 func (b *builder) poolEdges(e *Entry, key, fallback string) {
 	from := e.Kind + "/" + e.Name
 	label := func(words ...string) string {
@@ -253,11 +260,8 @@ func (b *builder) list(kind, name, hostname, policy string, names []string, l sc
 		e.fallback = f
 		gates = append(gates, f.answers)
 	}
-	if l.Proxied != nil && !*l.Proxied || l.Proxied == nil && !b.tunneled(e) {
+	if kind == "loadBalancer" && !*l.Proxied {
 		e.dnsTTL = l.TTL
-	}
-	if kind == "privateLoadBalancer" {
-		e.dnsTTL = 0
 	}
 	if l.Enabled {
 		e.gate = b.circuit.any(gates...)
@@ -290,21 +294,6 @@ func weightOf(r schema.RandomSteering, pool, policy string) float64 {
 		return w
 	}
 	return r.DefaultWeight
-}
-
-// tunneled tells whether a tunnel is an origin, so that Cloudflare proxies.
-func (b *builder) tunneled(e *Entry) bool {
-	for _, p := range append(slices.Clip(e.pools), e.fallback) {
-		if p == nil {
-			continue
-		}
-		for _, o := range b.spec.Pools[p.name].Origins {
-			if o.Tunnel != "" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // nameEntries are hostnames without a balancer: records, and ingress rules

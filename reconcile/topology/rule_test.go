@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/reconcile/topology/draw"
@@ -119,5 +120,30 @@ loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a"], fal
 	}
 	if text := string(draw.DOT(m.Graph(), nil, draw.Options{})); !strings.Contains(text, `label="rule r fallback, rule r 1"`) || !strings.Contains(text, `label="1, fallback"`) {
 		t.Error(text)
+	}
+}
+
+// TestWhoIsProxiedIsSoInAllRegions: one pool with a tunnel, and clients get the
+// edge's address, which never changes, wherever they are.
+func TestWhoIsProxiedIsSoInAllRegions(t *testing.T) {
+	const all = `
+hosts: lb01: address: "192.168.0.41"
+tunnels: home: {connectors: ["lb01"], ingress: [{hostname: "www.example.com", service: "http://127.0.0.1"}]}
+pools: d: {monitor: "web", origins: o: tunnel: "home"}
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["%"], fallbackPool: "a", regionPools: WEU: ["b"], rules: [{name: "r", overrides: {pools: ["b"], ttl: "60s"}}]}`
+	for pool, want := range map[string][]string{
+		"d": {"region WEU 1m15s", "rule r 1m15s"},
+		"c": {"region WEU 1m45s", "rule r 2m15s"},
+	} {
+		m := topology.New(specOf(t, ruled+strings.ReplaceAll(all, "%", pool)))
+		var got []string
+		for _, e := range m.WhatIf([]topology.Component{{Kind: "address", Name: "192.0.2.2"}}, "").Entries {
+			if e.Changed {
+				got = append(got, e.Scope+" "+time.Duration(e.Switches[0].Within).String())
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", pool, got, want)
+		}
 	}
 }
