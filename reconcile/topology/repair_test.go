@@ -187,3 +187,26 @@ dnsRecords: b: {zone: "example.com", name: "b", type: "CNAME", content: "a.examp
 		}
 	}
 }
+
+// TestWhyABalancerHasNobody names what is out of each pool.
+func TestWhyABalancerHasNobody(t *testing.T) {
+	m := topology.New(specOf(t, `
+stack: "home"
+monitors: web: {}
+pools: a: {monitor: "web", enabled: false, origins: o: address: "192.0.2.1"}
+pools: b: {monitor: "web", origins: o: {address: "192.0.2.2", weight: 0}}
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a"], fallbackPool: "a", steeringPolicy: "geo", regionPools: WEU: ["b"], rules: [{name: "r", overrides: {steeringPolicy: "random", pools: ["c"], poolWeights: c: 0}}]}
+pools: c: {monitor: "web", origins: o: address: "192.0.2.3"}
+`))
+	for scope, want := range map[string]string{
+		"region WEU": "pool a is disabled, pool b has no origin that is enabled",
+		"elsewhere":  "pool a is disabled",
+		"rule r":     "pool a is disabled, pool c has weight 0",
+	} {
+		for _, e := range m.Spof(1).Entries {
+			if e.Scope == scope && (e.Served || e.Why != want) {
+				t.Errorf("%s: served %t, %q, want %q", scope, e.Served, e.Why, want)
+			}
+		}
+	}
+}
