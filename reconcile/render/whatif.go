@@ -80,7 +80,7 @@ func moveText(m topology.Move) string {
 		text = fmt.Sprintf("(%s): %s -> %s, after %s of silence; if %s hands over, after %s and without", addresses, m.From, m.To, about(m.Death), m.From, about(m.Handover))
 	}
 	if m.Sticky {
-		text += " (preempt: false, so that another member may have it now)"
+		text += fmt.Sprintf(" (another member may have it now, which %s would not take it from)", m.From)
 	}
 	return text
 }

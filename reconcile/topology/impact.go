@@ -105,23 +105,27 @@ func (c *comparison) routers() {
 			c.tell(reconcile.Mastership, id, "", "goes, and its addresses with it: %s", strings.Join(c.before.spec.VirtualRouters[name].Addresses, ", "))
 			continue
 		}
-		to := c.after.active(r, then).host
+		will := c.after.active(r, then)
+		to := will.host
 		switch {
 		case from == to:
 		case to == "":
 			c.tell(reconcile.Mastership, id, "", "has no member in service any more: nobody has its addresses")
 		case from == "":
 			c.tell(reconcile.Mastership, id, "", "gets its addresses on %s", to)
-		case !c.after.preempts(name, to) && c.after.serves(r, from, then):
-			// Nobody takes over from a router that goes on.
+		case c.after.goesOn(r, from, will, then):
 		default:
 			c.tell(reconcile.Mastership, id, "", "mastership moves %s -> %s", from, to)
 		}
 	}
 }
 
-func (m *Model) serves(r *router, host string, s *state) bool {
-	return slices.ContainsFunc(r.members, func(x member) bool { return x.host == host && s.up(x.gate) })
+// goesOn tells whether the Active router stays it, though another one is
+// preferred: that takes over from a lower priority only, and if it preempts.
+func (m *Model) goesOn(r *router, active string, preferred member, s *state) bool {
+	return slices.ContainsFunc(r.members, func(x member) bool {
+		return x.host == active && s.up(x.gate) && (x.priority == preferred.priority || !m.preempts(r.name, preferred.host))
+	})
 }
 
 // objectOf is the object that findings about an entry name.

@@ -91,6 +91,8 @@ func TestImpactIsSaidInPlainWords(t *testing.T) {
 		{"nothing", "", "", nil},
 		{"a word", "", `pools: tokyo: description: "x"`, nil},
 		{"priority", "", `priority: 150 => priority: 50`, []string{"virtualRouter/web mastership moves lb01 -> lb02"}},
+		// lb02 has the higher address, and so is preferred; it takes nothing from its equal.
+		{"the same priority", "", `priority: 150 => priority: 100`, nil},
 		{"maintenance", "", `hosts: lb01: maintenance: true`, []string{
 			"virtualRouter/web mastership moves lb01 -> lb02", "virtualRouter/web gains a single point of failure: host/lb02",
 		}},

@@ -64,7 +64,7 @@ type Move struct {
 	// Handover is when the new one takes over where the former hands over, stopped
 	// or drained, and answers meanwhile: the new one's Skew_Time.
 	Handover schema.Duration `json:"handover,omitempty"`
-	// Sticky: From does not preempt, so that another member may be Active now.
+	// Sticky: another member may be Active now, which From would not take over from.
 	Sticky bool `json:"sticky,omitempty"`
 }
 
@@ -147,7 +147,7 @@ func (m *Model) move(r *router, before, after *state) (Move, bool) {
 		return Move{}, false
 	}
 	v := m.spec.VirtualRouters[r.name]
-	move := Move{Router: r.name, Addresses: slices.Concat(v.Addresses, v.ExcludedAddresses), From: from.host, To: to.host, Sticky: !m.preempts(r.name, from.host) && !slices.Contains(r.active, from.host)}
+	move := Move{Router: r.name, Addresses: slices.Concat(v.Addresses, v.ExcludedAddresses), From: from.host, To: to.host, Sticky: m.sticky(r, from, before)}
 	if to.host != "" {
 		move.Death, move.Handover = ActiveDownInterval(v, to.priority), SkewTime(v, to.priority)
 	}
@@ -189,6 +189,14 @@ func (m *Model) active(r *router, s *state) member {
 		}
 	}
 	return member{}
+}
+
+// sticky tells whether another member may be Active, though this one is
+// preferred: it takes over from a lower priority only, and if it preempts.
+func (m *Model) sticky(r *router, preferred member, s *state) bool {
+	return preferred.host != "" && !slices.Contains(r.active, preferred.host) && slices.ContainsFunc(r.members, func(x member) bool {
+		return x.host != preferred.host && s.up(x.gate) && (x.priority == preferred.priority || !m.preempts(r.name, preferred.host))
+	})
 }
 
 // preempts tells whether a member takes over from one with a lower priority,
