@@ -336,6 +336,23 @@ func TestWhatIfInARegion(t *testing.T) {
 	}
 }
 
+// TestWhatIfOfSomebodyElsesPool: what watches it is not known, and there is
+// something.
+func TestWhatIfOfSomebodyElsesPool(t *testing.T) {
+	const theirs = "id:17b5962d775c646f3f9725cbc7a53df4"
+	m := topology.New(specOf(t, `
+stack: "home"
+monitors: web: {}
+pools: a: {monitor: "web", origins: o: address: "192.0.2.1"}
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["`+theirs+`", "a"], fallbackPool: "a"}
+`))
+	e := m.WhatIf([]topology.Component{{Kind: "pool", Name: theirs}}, "").Entries[0]
+	want := []topology.Switch{{By: "cloudflare", Detail: "leaves pool " + theirs + " once its monitor sees that; neither is of this specification"}}
+	if !slices.Equal(e.After.Pools, []string{"a"}) || !slices.Equal(e.Switches, want) {
+		t.Errorf("%+v", e)
+	}
+}
+
 // TestTheGraphIsClosedAndSorted: every edge has its ends, and two runs agree.
 func TestTheGraphIsClosedAndSorted(t *testing.T) {
 	for _, e := range []string{"keepalived-pair", "tunnel-replicas", "lb-public-hostnames", "lb-private-network", "private-lb-warp", "multi-cloud-geo"} {

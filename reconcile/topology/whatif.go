@@ -378,6 +378,8 @@ func (m *Model) monitorSwitch(e *Entry, p *pool, stays bool) Switch {
 		what = "leaves the dead origins of pool " + p.name
 	}
 	switch {
+	case p.foreign:
+		return Switch{By: "cloudflare", Detail: what + " once its monitor sees that; neither is of this specification"}
 	case spec.MonitorGroup != "" || !ok && spec.Monitor != "":
 		return Switch{By: "monitor/" + cmp.Or(spec.Monitor, spec.MonitorGroup), Detail: what + "; the monitor is not of this specification"}
 	case !ok:
