@@ -353,6 +353,17 @@ loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["`+theirs
 	}
 }
 
+// TestWhatIfSaysWhyNobodyServes what no failure is needed for, as spof does.
+func TestWhatIfSaysWhyNobodyServes(t *testing.T) {
+	m := topology.New(example(t, "keepalived-pair", `hosts: [_]: maintenance: true`))
+	cuts := m.Spof(1).Entries
+	for i, e := range m.WhatIf(nil, "").Entries {
+		if e.Before.Served || e.Before.Why == "" || e.Before.Why != cuts[i].Why {
+			t.Errorf("%s: %+v, and spof says %q", e.ID(), e.Before, cuts[i].Why)
+		}
+	}
+}
+
 // TestTheGraphIsClosedAndSorted: every edge has its ends, and two runs agree.
 func TestTheGraphIsClosedAndSorted(t *testing.T) {
 	for _, e := range []string{"keepalived-pair", "tunnel-replicas", "lb-public-hostnames", "lb-private-network", "private-lb-warp", "multi-cloud-geo"} {

@@ -100,7 +100,7 @@ func (m *Model) WhatIf(failed []Component, region string) *Outcome {
 		x := EntryOutcome{Entry: *e, Before: m.serving(e, before), After: m.serving(e, after)}
 		x.Changed = !x.Before.equal(x.After)
 		if !x.Before.Served {
-			x.Before.Why = cmp.Or(x.Before.Why, m.cause(e))
+			x.Before.Why = cmp.Or(x.Before.Why, m.cause(e), m.whyNot(e))
 		}
 		if x.Changed && x.Before.Served {
 			x.Switches = m.switches(e, x, before, after, o.Moves)
