@@ -14,6 +14,9 @@ import (
 // where there is only the plan. What could not be read is taken not to change.
 func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.Fact {
 	facts := Originless(p.Objects)
+	if p.Partial {
+		facts = []reconcile.Fact{} // The rest of the specification does not come to be.
+	}
 	if len(p.Steps) == 0 && !slices.ContainsFunc(p.Hosts, func(h reconcile.HostPlan) bool { return len(h.Steps) > 0 }) {
 		return facts
 	}
@@ -48,6 +51,9 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 			facts = append(facts, reconcile.Fact{Finding: reconcile.Finding{ID: s.ID, Message: message}, Kind: reconcile.Disconnects, Count: n})
 		}
 	}
+	if p.Partial {
+		facts = append(facts, touched(Originless(then), p, then)...)
+	}
 	before, after := assemble(now, spec), assemble(then, spec)
 	before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
 	records := map[string]bool{}
@@ -59,6 +65,22 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 	facts = append(facts, compare(before, after, spec, records)...)
 	sortFacts(facts)
 	return facts
+}
+
+// touched are the facts about balancers of the specification that the steps of
+// a plan have a part in, by themselves or by a pool.
+func touched(facts []reconcile.Fact, p *reconcile.Plan, then map[schema.ID]schema.Object) []reconcile.Fact {
+	steps := map[schema.ID]bool{}
+	for _, s := range p.Steps {
+		steps[s.ID] = true
+	}
+	return slices.DeleteFunc(facts, func(f reconcile.Fact) bool {
+		has := steps[f.ID]
+		for _, id := range then[f.ID].Refs() {
+			has = has || steps[id]
+		}
+		return !has || p.Objects[f.ID] == nil
+	})
 }
 
 // Originless are the enabled load balancers none of whose pools has an enabled

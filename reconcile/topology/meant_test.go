@@ -231,3 +231,41 @@ syncGroups: both: members: ["web", "db"]
 		}
 	}
 }
+
+// TestAPartOfAPlanIsJudgedByItself: what the rest of the specification comes to
+// does not stand in the way of a target, and what the target leaves does.
+func TestAPartOfAPlanIsJudgedByItself(t *testing.T) {
+	const lan = `
+pools: one: {monitor: "web", origins: o: address: "198.51.100.1"}
+pools: two: {monitor: "web", origins: o: address: "198.51.100.2"}
+pools: three: {monitor: "web", origins: o: address: "198.51.100.3"}
+loadBalancers: "both.example.com": {zone: "example.com", defaultPools: ["one", "two"], fallbackPool: "two"}
+loadBalancers: "one.example.com": {zone: "example.com", defaultPools: ["one"], fallbackPool: "one"}
+`
+	for _, c := range []struct {
+		targets []string
+		want    []string
+	}{
+		{nil, []string{"loadBalancer/both.example.com", "loadBalancer/one.example.com"}},
+		{[]string{"one"}, []string{"loadBalancer/one.example.com"}},
+		{[]string{"two"}, nil},
+		{[]string{"three"}, nil},
+		{[]string{"one", "two"}, []string{"loadBalancer/both.example.com", "loadBalancer/one.example.com"}},
+	} {
+		before := changed(t, lan)
+		after := changed(t, strings.ReplaceAll(lan, `{monitor: "web"`, `{enabled: false, monitor: "web"`))
+		p, live := planOf(before, after)
+		if c.targets != nil {
+			var ids []schema.ID
+			for _, name := range c.targets {
+				ids = append(ids, schema.ID{Kind: schema.KindPool, Name: name})
+			}
+			if err := p.Restrict(ids, reconcile.Desired{Objects: p.Objects}, live); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, violations := impactOf(after, p, live); !slices.Equal(refused(violations), c.want) {
+			t.Errorf("%q: refuses %q, want %q", c.targets, refused(violations), c.want)
+		}
+	}
+}
