@@ -46,7 +46,7 @@ func WhatIf(w io.Writer, o *topology.Outcome, style Style) error {
 				if !e.Before.Served {
 					color = red
 				}
-				fmt.Fprintf(&b, "  %s\n", style.paint(color, clean(asBefore(e))))
+				fmt.Fprintf(&b, "  %s\n", style.paint(color, clean(e.ID()+" "+asBefore(e))))
 			}
 		}
 	}
@@ -57,7 +57,7 @@ func WhatIf(w io.Writer, o *topology.Outcome, style Style) error {
 // asBefore is an entry that failures change nothing about, with what is in its
 // way where nobody serves it anyhow.
 func asBefore(e topology.EntryOutcome) string {
-	return e.ID() + " is as before: " + servingText(e.Before)
+	return "is as before: " + servingText(e.Before)
 }
 
 // failedText is what is played as failed.
@@ -184,9 +184,9 @@ func WhatIfMarkdown(w io.Writer, o *topology.Outcome) error {
 			for _, s := range e.Switches {
 				within = append(within, switchText(s))
 			}
-			fmt.Fprintf(&rows, "| %s | %s | %s | %s |\n", code(e.ID()), cell(servingText(e.Before)), cell(servingText(e.After)), cell(strings.Join(within, "; ")))
+			fmt.Fprintf(&rows, "| %s | %s | %s | %s |\n", pipes(code(e.ID())), cell(servingText(e.Before)), cell(servingText(e.After)), cell(strings.Join(within, "; ")))
 		case !e.Before.Served:
-			fmt.Fprintf(&nobody, "- %s\n", prose(asBefore(e)))
+			fmt.Fprintf(&nobody, "- %s %s\n", code(e.ID()), prose(asBefore(e)))
 		}
 	}
 	if rows.Len() > 0 {

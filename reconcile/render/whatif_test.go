@@ -32,7 +32,7 @@ func TestWhatNobodyServesAnyhowIsSaid(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}
 	}
-	for _, want := range []string{"### As things are now\n", summary, "- hostname/a.example.com is as before: nobody: now host/lb02 is down\n"} {
+	for _, want := range []string{"### As things are now\n", summary, "- `hostname/a.example.com` is as before: nobody: now host/lb02 is down\n"} {
 		if !strings.Contains(markdown.String(), want) {
 			t.Errorf("no %q in\n%s", want, markdown.String())
 		}
@@ -43,5 +43,21 @@ func TestWhatNobodyServesAnyhowIsSaid(t *testing.T) {
 	o.Entries, o.Present = nil, nil
 	if got := render.OutcomeSummary(o); got != "0 entry points: 0 cut off, 0 served otherwise, 0 as before." {
 		t.Error(got)
+	}
+}
+
+// TestAPathStaysInItsCell: alternatives in an ingress rule's path are common.
+func TestAPathStaysInItsCell(t *testing.T) {
+	e := topology.Entry{Kind: "hostname", Name: "a.example.com^/(a|b)"}
+	up := topology.Serving{Served: true, By: []topology.Component{{Kind: "host", Name: "lb01"}}}
+	var b strings.Builder
+	if err := render.WhatIfMarkdown(&b, &topology.Outcome{Entries: []topology.EntryOutcome{{Entry: e, Before: up, Changed: true}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := render.SpofMarkdown(&b, &topology.Report{Entries: []topology.EntryReport{{Entry: e, Served: true}}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "| `hostname/a.example.com^/(a\\|b)` |"); n != 2 {
+		t.Errorf("%d of 2 rows are whole:\n%s", n, b.String())
 	}
 }
