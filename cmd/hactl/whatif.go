@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hactl/hactl/reconcile/render"
+	"github.com/hactl/hactl/reconcile/topology"
 )
 
 func newWhatIf() *cobra.Command {
@@ -77,5 +78,19 @@ country or data center, all lists that it may fall under are shown.`,
 	cmd.Flags().StringArrayVar(&down, "down", nil, "what fails, such as host/lb01, pool/osaka or site/tokyo (repeatable)")
 	cmd.Flags().StringVar(&region, "region", "", "only for requests from there: a region, country or data center of a geo map")
 	registerFormat(cmd, &output)
+	_ = cmd.RegisterFlagCompletionFunc("down", completeComponents(f))
+	_ = cmd.RegisterFlagCompletionFunc("region", completeRegions(f))
 	return cmd
+}
+
+// completeRegions offers the keys of geo maps, as far as the specification can
+// be read.
+func completeRegions(f *specFlags) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		l, err := f.load(cmd.Context(), cmd.ErrOrStderr())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return topology.New(l.spec).Regions(), cobra.ShellCompDirectiveNoFileComp
+	}
 }
