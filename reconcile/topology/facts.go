@@ -1,8 +1,10 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/hactl/hactl/reconcile"
@@ -54,6 +56,7 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 	if p.Partial {
 		facts = append(facts, touched(Originless(then), p, then)...)
 	}
+	facts = append(facts, unrouted(now, then)...)
 	before, after := assemble(now, spec), assemble(then, spec)
 	before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
 	records := map[string]bool{}
@@ -65,6 +68,44 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 	facts = append(facts, compare(before, after, spec, records)...)
 	sortFacts(facts)
 	return facts
+}
+
+// unrouted are the origins of private networks that a route led to, anybody's,
+// and that none does then.
+func unrouted(now, then map[schema.ID]schema.Object) (facts []reconcile.Fact) {
+	before, after := covering(now), covering(then)
+	for id, o := range then {
+		pool, _ := o.(schema.Pool)
+		for name, origin := range pool.Origins {
+			a, err := netip.ParseAddr(origin.Address)
+			if origin.Network == "" || err != nil || !before(origin.Network, a) || after(origin.Network, a) {
+				continue
+			}
+			facts = append(facts, reconcile.Fact{Kind: reconcile.Removed, Finding: reconcile.Finding{
+				ID: id, Message: fmt.Sprintf("origin %s is out of reach: no route of network %s leads to %s any more", name, origin.Network, a),
+			}})
+		}
+	}
+	return facts
+}
+
+// covering tells whether a route of a network leads to an address.
+func covering(objects map[schema.ID]schema.Object) func(network string, a netip.Addr) bool {
+	fallback, routes := "", map[string][]netip.Prefix{}
+	for id, o := range objects {
+		if n, ok := o.(schema.Network); ok && n.IsDefaultNetwork {
+			fallback = id.Name
+		}
+	}
+	for _, o := range objects {
+		if r, ok := o.(schema.Route); ok {
+			network := cmp.Or(r.Network, fallback)
+			routes[network] = append(routes[network], r.Prefix())
+		}
+	}
+	return func(network string, a netip.Addr) bool {
+		return slices.ContainsFunc(routes[network], func(p netip.Prefix) bool { return p.Contains(a) })
+	}
 }
 
 // touched are the facts about balancers of the specification that the steps of

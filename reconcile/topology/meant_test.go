@@ -269,3 +269,31 @@ loadBalancers: "one.example.com": {zone: "example.com", defaultPools: ["one"], f
 		}
 	}
 }
+
+// TestARouteThatGoesTakesItsOriginsAlong: a private network that no route leads
+// to any more is told of, whoever else has routes there.
+func TestARouteThatGoesTakesItsOriginsAlong(t *testing.T) {
+	const message = "pool/vip origin web is out of reach: no route of network lan leads to 192.168.0.40 any more"
+	for _, c := range []struct {
+		name, after string
+		others      []string // routes of somebody else's tunnel
+		want        bool
+	}{
+		{"it stays", "", nil, false},
+		{"it goes", `routes: [{network: "lan", cidr: "192.168.0.0/24"}] => routes: []`, nil, true},
+		{"a narrower one stays", `routes: [{network: "lan", cidr: "192.168.0.0/24"}] => routes: [{network: "lan", cidr: "192.168.0.40/32"}]`, nil, false},
+		{"one for others", `routes: [{network: "lan", cidr: "192.168.0.0/24"}] => routes: [{network: "lan", cidr: "192.168.0.41/32"}]`, nil, true},
+		{"somebody else has a wider one", `routes: [{network: "lan", cidr: "192.168.0.0/24"}] => routes: []`, []string{"192.168.0.0/16"}, false},
+	} {
+		before, after := changed(t, ""), changed(t, c.after)
+		p, live := planOf(before, after)
+		for _, cidr := range c.others {
+			live.Entries = append(live.Entries, reconcile.Entry{Object: schema.Route{Network: "lan", CIDR: cidr, Tunnel: "id:00000000-0000-4000-8000-000000000000"}})
+		}
+		impact, _ := impactOf(after, p, live)
+		got := slices.ContainsFunc(impact, func(f reconcile.Finding) bool { return f.ID.String()+" "+f.Message == message })
+		if got != c.want {
+			t.Errorf("%s: told %t, want %t; %v", c.name, got, c.want, impact)
+		}
+	}
+}
