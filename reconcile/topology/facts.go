@@ -59,6 +59,7 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 	facts = append(facts, unrouted(now, then)...)
 	before, after := assemble(now, spec), assemble(then, spec)
 	before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
+	formerAddresses(spec, now, before.VirtualRouters)
 	records := map[string]bool{}
 	for _, o := range p.Objects {
 		if r, ok := o.(schema.DNSRecord); ok {
@@ -232,6 +233,24 @@ func formerRouters(spec *schema.Spec, p *reconcile.Plan, now map[schema.ID]schem
 		routers[name] = v
 	}
 	return hosts, routers
+}
+
+// formerAddresses adds to Virtual Routers the addresses that origins have which
+// name them: those are theirs still, unless another host or router has them.
+func formerAddresses(spec *schema.Spec, now map[schema.ID]schema.Object, routers map[string]schema.VirtualRouter) {
+	known := newBuilder(spec).addresses
+	for _, name := range sortedKeys(spec.Pools) {
+		was, _ := now[schema.ID{Kind: schema.KindPool, Name: name}].(schema.Pool)
+		for origin, o := range spec.Pools[name].Origins {
+			a, err := netip.ParseAddr(was.Origins[origin].Address)
+			v, ok := routers[o.VirtualRouter]
+			if _, taken := known[a]; err != nil || !ok || taken {
+				continue
+			}
+			v.Addresses = append(slices.Clip(v.Addresses), netip.PrefixFrom(a, a.BitLen()).String())
+			routers[o.VirtualRouter] = v
+		}
+	}
 }
 
 // formerMember takes from a step what a member of another host was.

@@ -297,3 +297,28 @@ func TestARouteThatGoesTakesItsOriginsAlong(t *testing.T) {
 		}
 	}
 }
+
+// TestAnAddressThatChangesIsTheSameRouters: what an origin that names a Virtual
+// Router has now is that router's address.
+func TestAnAddressThatChangesIsTheSameRouters(t *testing.T) {
+	before := changed(t, "")
+	for _, c := range []struct{ after, want string }{
+		{`virtualRouters: web: {vrid: 50, interface: "eth0", addresses: ["192.168.0.40/24"] => virtualRouters: web: {vrid: 50, interface: "eth0", addresses: ["192.168.0.44/24"]`, ""},
+		{`pools: vip: {monitor: "web", origins: web: {virtualRouter: "web", network: "lan"}} => pools: vip: {monitor: "web", origins: web: {virtualRouter: "db", network: "lan"}}
+virtualRouters: db: {vrid: 51, interface: "eth0", addresses: ["192.168.0.50/24"], members: lb02: {}}`, "privateLoadBalancer/inner is answered by host/lb02 in place of host/lb01; privateLoadBalancer/inner gains a single point of failure: host/lb02"},
+	} {
+		after := changed(t, c.after)
+		p, live := planOf(before, after)
+		live.Entries = slices.DeleteFunc(live.Entries, func(e reconcile.Entry) bool { return e.Object.ID().Kind == schema.KindVirtualRouter })
+		p.Steps = slices.DeleteFunc(p.Steps, func(s reconcile.Step) bool { return s.ID.Kind == schema.KindVirtualRouter })
+		var got []string
+		for _, f := range first(impactOf(after, p, live)) {
+			if f.ID.Kind == schema.KindPrivateLoadBalancer {
+				got = append(got, f.ID.String()+" "+f.Message)
+			}
+		}
+		if strings.Join(got, "; ") != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
