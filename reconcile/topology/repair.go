@@ -25,6 +25,9 @@ func (f *finder) propose(e *Entry, failed []Component) string {
 		}
 	}
 	lost := f.lostSeats(e)
+	if host := f.drained(e, lost); host != "" {
+		return "end the maintenance of host/" + host
+	}
 	for _, x := range lost {
 		if f.s.assume(e.gate, x.gate) {
 			return fmt.Sprintf("add a %s on %s to %s", x.role, cmp.Or(f.seat(failed, x), newHost(failed)), x)
@@ -68,6 +71,35 @@ func (f *finder) lostSeats(e *Entry) []seats {
 		}
 	}
 	return lost
+}
+
+// drained is a host that would serve were it not in maintenance, "" for none.
+func (f *finder) drained(e *Entry, lost []seats) string {
+	if f.maintained == nil {
+		f.maintained = []string{}
+		for _, host := range sortedKeys(f.m.spec.Hosts) {
+			if f.m.spec.Hosts[host].Maintenance {
+				f.maintained = append(f.maintained, host)
+			}
+		}
+	}
+	for _, host := range f.maintained {
+		down := func(leaf int32) bool { return !f.s.up(leaf) }
+		if down(f.m.index[Component{KindHost, host}]) || slices.ContainsFunc(f.m.labels[host], down) {
+			continue
+		}
+		gates := []int32{f.m.function[Component{KindHost, host}]}
+		for _, x := range lost { // It is no member of a Virtual Router meanwhile.
+			m, member := f.m.spec.VirtualRouters[x.of.Name].Members[host]
+			if x.of.Kind == KindVirtualRouter && member && !m.Maintenance && !f.m.held(x.of.Name, host) {
+				gates = append(gates, x.gate)
+			}
+		}
+		if f.s.assume(e.gate, gates...) {
+			return host
+		}
+	}
+	return ""
 }
 
 // seat is a host in service for all of those, "" where none fits: the one that

@@ -30,6 +30,11 @@ var repairs = []struct {
 			}
 		}
 	}},
+	{regexp.MustCompile(`^end the maintenance of host/(h\d)$`), func(s *schema.Spec, _ *topology.Entry, x []string) {
+		h := s.Hosts[x[1]]
+		h.Maintenance = false
+		s.Hosts[x[1]] = h
+	}},
 	{regexp.MustCompile(`^pool (\w+) is not in (\S+): add it$`), func(s *schema.Spec, e *topology.Entry, x []string) { list(s, e, x[2], x[1]) }},
 	{regexp.MustCompile(`^lower minimumOrigins of pool (\w+),`), func(s *schema.Spec, _ *topology.Entry, x []string) {
 		p := s.Pools[x[1]]
@@ -119,6 +124,7 @@ func TestRepairsRepair(t *testing.T) {
 					}
 					tried[n]++
 					repaired := *s
+					repaired.Hosts = maps.Clone(s.Hosts)
 					repaired.Tunnels, repaired.VirtualRouters, repaired.Pools = maps.Clone(s.Tunnels), maps.Clone(s.VirtualRouters), maps.Clone(s.Pools)
 					repaired.LoadBalancers, repaired.PrivateLoadBalancers = maps.Clone(s.LoadBalancers), maps.Clone(s.PrivateLoadBalancers)
 					repair.make(&repaired, e, x)

@@ -117,6 +117,8 @@ type finder struct {
 	down  map[Component]map[Component]bool
 	ways  map[*Entry][]seats
 	hosts []candidate
+	// maintained are the hosts in maintenance, nil before anybody asks.
+	maintained []string
 }
 
 // takesDown tells whether the failure of one takes the other with it.
