@@ -14,7 +14,7 @@ const (
 	Disconnects FactKind = "disconnects"
 	// Closed is like Unserved, and the specification says so of the thing itself.
 	Closed FactKind = "closed"
-	// Removed names nobody answers for.
+	// Removed names nobody answers for, and origins that nothing leads to.
 	Removed FactKind = "removed"
 	// Mastership of a Virtual Router moves, comes or goes.
 	Mastership FactKind = "mastership"

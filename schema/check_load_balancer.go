@@ -15,7 +15,7 @@ func (c *checker) loadBalancers() {
 			c.errorf(path+".zone", "%s does not lie in zone %s", hostname, l.Zone)
 		}
 		c.balancing(path, l.Balancing)
-		if l.Proxied != nil && !*l.Proxied && s.reachesTunnel(l.Balancing) {
+		if l.Proxied != nil && !*l.Proxied && s.ReachesTunnel(l.Balancing) {
 			c.errorf(path+".proxied", "must be true, or left out: a pool of this balancer reaches a tunnel, which Cloudflare does only for proxied balancers")
 		}
 		c.requestHost(path, hostname, l.Balancing)

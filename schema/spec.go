@@ -168,7 +168,7 @@ func (s *Spec) Objects() []Object {
 	for name, l := range s.LoadBalancers {
 		l.Hostname, l.Zone = name, strings.ToLower(l.Zone)
 		if l.Proxied == nil {
-			l.Proxied = new(s.reachesTunnel(l.Balancing))
+			l.Proxied = new(s.ReachesTunnel(l.Balancing))
 		}
 		l.Balancing = l.WithDefaults()
 		l.HighAvailability = false
@@ -389,8 +389,8 @@ func (t routingTable) covering(network string, a netip.Addr) (hop, bool) {
 	return hop{}, false
 }
 
-// reachesTunnel tells whether any pool of the balancer has a tunnel as origin.
-func (s *Spec) reachesTunnel(b Balancing) bool {
+// ReachesTunnel tells whether any pool of the balancer has a tunnel as origin.
+func (s *Spec) ReachesTunnel(b Balancing) bool {
 	found := false
 	b.PoolNames(func(_, pool string) {
 		for _, o := range s.Pools[pool].Origins {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hactl/hactl/reconcile/render"
+	"github.com/hactl/hactl/reconcile/topology"
 )
 
 func newWhatIf() *cobra.Command {
@@ -28,7 +29,11 @@ is left out. What cannot be asked is named, and counts as it should be.
 
 What can fail is host/NAME, connector/TUNNEL@HOST, tunnel/NAME, pool/NAME,
 origin/POOL/NAME, virtualRouter/NAME, address/ADDRESS (one outside the
-specification), and LABEL/VALUE, such as site/tokyo.`,
+specification), and LABEL/VALUE, such as site/tokyo.
+
+--region is a key of a geo map. Countries and data centers that have a list of
+their own are not part of their region's; where a balancer has no list for a
+country or data center, all lists that it may fall under are shown.`,
 		Example: `  hactl whatif --down host/lb01
   hactl whatif --down site/tokyo --down pool/osaka --region EEU
   hactl whatif --live --down host/lb02`,
@@ -73,5 +78,19 @@ specification), and LABEL/VALUE, such as site/tokyo.`,
 	cmd.Flags().StringArrayVar(&down, "down", nil, "what fails, such as host/lb01, pool/osaka or site/tokyo (repeatable)")
 	cmd.Flags().StringVar(&region, "region", "", "only for requests from there: a region, country or data center of a geo map")
 	registerFormat(cmd, &output)
+	_ = cmd.RegisterFlagCompletionFunc("down", completeComponents(f))
+	_ = cmd.RegisterFlagCompletionFunc("region", completeRegions(f))
 	return cmd
+}
+
+// completeRegions offers the keys of geo maps, as far as the specification can
+// be read.
+func completeRegions(f *specFlags) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		l, err := f.load(cmd.Context(), cmd.ErrOrStderr())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return topology.New(l.spec).Regions(), cobra.ShellCompDirectiveNoFileComp
+	}
 }

@@ -145,7 +145,7 @@ func SpofMarkdown(w io.Writer, r *topology.Report) error {
 	presentMarkdown(&b, r.Present)
 	b.WriteString("\n| entry point | cut off by | repair |\n| --- | --- | --- |\n")
 	for _, e := range r.Entries {
-		name := code(e.ID())
+		name := pipes(code(e.ID()))
 		if e.HighAvailability {
 			name += " (high availability)"
 		}
@@ -180,4 +180,8 @@ func SpofMarkdown(w io.Writer, r *topology.Report) error {
 }
 
 // cell is a text in a table.
-func cell(s string) string { return strings.ReplaceAll(prose(s), "|", `\|`) }
+func cell(s string) string { return pipes(prose(s)) }
+
+// pipes keeps what is in a table in its cell: a | ends that even in monospace
+// (GitHub Flavored Markdown, 4.10).
+func pipes(s string) string { return strings.ReplaceAll(s, "|", `\|`) }

@@ -42,12 +42,22 @@ func WhatIf(w io.Writer, o *topology.Outcome, style Style) error {
 	if same > 0 && (same < len(o.Entries) || o.Present != nil) {
 		for _, e := range o.Entries {
 			if !e.Changed {
-				fmt.Fprintf(&b, "  %s\n", style.paint(dim, clean(e.ID()+" is as before: "+servingText(e.After))))
+				color := dim
+				if !e.Before.Served {
+					color = red
+				}
+				fmt.Fprintf(&b, "  %s\n", style.paint(color, clean(e.ID()+" "+asBefore(e))))
 			}
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// asBefore is an entry that failures change nothing about, with what is in its
+// way where nobody serves it anyhow.
+func asBefore(e topology.EntryOutcome) string {
+	return "is as before: " + servingText(e.Before)
 }
 
 // failedText is what is played as failed.
@@ -70,7 +80,7 @@ func moveText(m topology.Move) string {
 		text = fmt.Sprintf("(%s): %s -> %s, after %s of silence; if %s hands over, after %s and without", addresses, m.From, m.To, about(m.Death), m.From, about(m.Handover))
 	}
 	if m.Sticky {
-		text += " (preempt: false, so that another member may have it now)"
+		text += fmt.Sprintf(" (another member may have it now, which %s would not take it from)", m.From)
 	}
 	return text
 }
@@ -132,23 +142,33 @@ func switchText(s topology.Switch) string {
 
 // OutcomeSummary is what failures do, in one sentence.
 func OutcomeSummary(o *topology.Outcome) string {
-	lost, changed := 0, 0
+	lost, changed, unserved := 0, 0, 0
 	for _, e := range o.Entries {
 		switch {
-		case e.Before.Served && !e.After.Served:
+		case !e.Before.Served:
+			unserved++
+		case !e.After.Served:
 			lost++
 		case e.Changed:
 			changed++
 		}
 	}
-	return fmt.Sprintf("%s: %d cut off, %d served otherwise, %d as before.",
+	text := fmt.Sprintf("%s: %d cut off, %d served otherwise, %d as before",
 		count(len(o.Entries), "entry point", "entry points"), lost, changed, len(o.Entries)-lost-changed)
+	if unserved > 0 {
+		text += fmt.Sprintf(", %d of them served by nobody", unserved)
+	}
+	return text + "."
 }
 
 // WhatIfMarkdown writes the same as a table.
 func WhatIfMarkdown(w io.Writer, o *topology.Outcome) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "### Without %s\n\n%s\n", prose(failedText(o)), prose(OutcomeSummary(o)))
+	title := "As things are now"
+	if len(o.Failed) > 0 {
+		title = "Without " + failedText(o)
+	}
+	fmt.Fprintf(&b, "### %s\n\n%s\n", prose(title), prose(OutcomeSummary(o)))
 	presentMarkdown(&b, o.Present)
 	if len(o.Moves) > 0 {
 		b.WriteString("\n")
@@ -156,16 +176,24 @@ func WhatIfMarkdown(w io.Writer, o *topology.Outcome) error {
 			fmt.Fprintf(&b, "- %s %s\n", code(m.Router), prose(moveText(m)))
 		}
 	}
-	b.WriteString("\n| entry point | before | after | within |\n| --- | --- | --- | --- |\n")
+	var rows, nobody strings.Builder
 	for _, e := range o.Entries {
-		if !e.Changed {
-			continue
+		switch {
+		case e.Changed:
+			var within []string
+			for _, s := range e.Switches {
+				within = append(within, switchText(s))
+			}
+			fmt.Fprintf(&rows, "| %s | %s | %s | %s |\n", pipes(code(e.ID())), cell(servingText(e.Before)), cell(servingText(e.After)), cell(strings.Join(within, "; ")))
+		case !e.Before.Served:
+			fmt.Fprintf(&nobody, "- %s %s\n", code(e.ID()), prose(asBefore(e)))
 		}
-		var within []string
-		for _, s := range e.Switches {
-			within = append(within, switchText(s))
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", code(e.ID()), cell(servingText(e.Before)), cell(servingText(e.After)), cell(strings.Join(within, "; ")))
+	}
+	if rows.Len() > 0 {
+		b.WriteString("\n| entry point | before | after | within |\n| --- | --- | --- | --- |\n" + rows.String())
+	}
+	if nobody.Len() > 0 {
+		b.WriteString("\n" + nobody.String())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

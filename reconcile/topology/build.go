@@ -263,22 +263,16 @@ func (b *builder) reach(from, address, label string) end {
 	return e
 }
 
-// through follows a request into a tunnel and out of it, by the first ingress
-// rule without a path that its Host meets; path narrows that to one rule.
+// through follows a request into a tunnel and out of it, by the ingress rule
+// that its Host meets; path narrows that to one rule.
 func (b *builder) through(tunnel, hostname, path string) end {
 	e := end{tunnel: tunnel, gate: b.tunnel(tunnel)}
 	t, ours := b.spec.Tunnels[tunnel]
 	if !ours {
 		return e
 	}
-	service := ""
-	for _, rule := range t.Ingress {
-		if rule.Matches(hostname) && rule.Path == path {
-			service = rule.Service
-			break
-		}
-	}
-	if service == "" || strings.HasPrefix(service, "http_status:") {
+	service := serviceOf(t.Ingress, hostname, path)
+	if answersNobody(service) {
 		e.why = fmt.Sprintf("no ingress rule of tunnel %s serves %s", tunnel, cmp.Or(hostname, "requests without a Host"))
 		e.gate = b.circuit.never()
 		return e
@@ -292,6 +286,30 @@ func (b *builder) through(tunnel, hostname, path string) end {
 	e.router, e.host, e.address = out.router, out.host, out.address
 	e.gate = b.circuit.all(e.gate, out.gate)
 	return e
+}
+
+// serviceOf is where the first rule for that hostname and path leads, "" for
+// nowhere. A hostname of which only some paths have a rule is served by the
+// first of those that leads anywhere: the catch-all's status is for the others.
+func serviceOf(rules []schema.IngressRule, hostname, path string) string {
+	some := ""
+	for _, rule := range rules {
+		switch {
+		case !rule.Matches(hostname):
+		case rule.Path == path && rule.CatchAll() && answersNobody(rule.Service):
+			return cmp.Or(some, rule.Service)
+		case rule.Path == path:
+			return rule.Service
+		case path == "" && some == "" && !answersNobody(rule.Service):
+			some = rule.Service
+		}
+	}
+	return some
+}
+
+// answersNobody tells whether a service is none, but a status.
+func answersNobody(service string) bool {
+	return service == "" || strings.HasPrefix(service, "http_status:")
 }
 
 // serviceHost is where a service is, "" on the connector's host itself.

@@ -31,7 +31,8 @@
 //   - Behind a tunnel the request meets the ingress rule of its Host. A service
 //     on the loopback is the connector's host, one at an address of a Virtual
 //     Router or a host is that, any other address is a component of its own.
-//     The answer http_status is nobody's.
+//     The answer http_status is nobody's; a hostname of which only some paths
+//     have a service is served by the first of them.
 //   - An origin with a network goes through the tunnel whose route in that
 //     network has the longest prefix, where one has.
 //   - Names with several address records are served by any of them, as

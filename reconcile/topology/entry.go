@@ -2,8 +2,8 @@ package topology
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hactl/hactl/schema"
@@ -15,6 +15,9 @@ const (
 	elsewhere = "elsewhere"
 	ruleScope = "rule "
 )
+
+// geoMaps are what the keys of geo maps are, as Cloudflare looks them up.
+var geoMaps = []string{"pop", "country", "region"}
 
 func (b *builder) enter(e *Entry) *Entry {
 	b.entries = append(b.entries, e)
@@ -96,18 +99,21 @@ func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
 		n.Out = "disabled"
 	}
 	b.node(n)
-	b.lists(kind, name, hostname, "", l)
+	if l.Proxied == nil {
+		l.Proxied = new(b.spec.ReachesTunnel(l))
+	}
+	b.lists(kind, name, hostname, "", l, nil)
 	for _, r := range l.Rules {
 		if o := r.Overrides; o != nil && !r.Disabled && l.Enabled {
 			if changed, ok := overridden(l, o); ok {
-				b.lists(kind, name, hostname, ruleScope+r.Name, changed)
+				b.lists(kind, name, hostname, ruleScope+r.Name, changed, o)
 			}
 		}
 	}
 }
 
 // overridden is the balancer as a rule makes it; not ok where the rule leaves
-// the pools alone.
+// alone which pools get requests.
 func overridden(l schema.Balancing, o *schema.Overrides) (schema.Balancing, bool) {
 	changes := false
 	list := func(to *[]string, from []string) {
@@ -135,45 +141,95 @@ func overridden(l schema.Balancing, o *schema.Overrides) (schema.Balancing, bool
 		changes = changes || o.SteeringPolicy != l.SteeringPolicy
 		l.SteeringPolicy = o.SteeringPolicy
 	}
+	if o.TTL != nil {
+		l.TTL = *o.TTL
+	}
+	if o.SessionAffinity != "" {
+		l.SessionAffinity = o.SessionAffinity
+	}
+	was := l.RandomSteering
+	if o.RandomSteering != nil {
+		l.RandomSteering = *o.RandomSteering
+	}
+	if o.PoolWeights != nil {
+		l.RandomSteering.PoolWeights = o.PoolWeights
+	}
+	if o.PoolDefaultWeight != nil {
+		l.RandomSteering.DefaultWeight = *o.PoolDefaultWeight
+	}
+	for _, pool := range l.DefaultPools { // Policies with weights have no other list.
+		changes = changes || (weightOf(was, pool, l.SteeringPolicy) == 0) != (weightOf(l.RandomSteering, pool, l.SteeringPolicy) == 0)
+	}
 	return l, changes
+}
+
+// listField is the list that a rule's requests, or with nil the others, meet:
+// of the geo map or of all, and the rule's own where it has one.
+func listField(rule string, o *schema.Overrides, geoMap, key string) string {
+	field, own := "defaultPools", o != nil && o.DefaultPools != nil
+	switch geoMap {
+	case "region":
+		field, own = "regionPools."+key, o != nil && o.RegionPools != nil
+	case "country":
+		field, own = "countryPools."+key, o != nil && o.CountryPools != nil
+	case "pop":
+		field, own = "popPools."+key, o != nil && o.PopPools != nil
+	}
+	if o != nil && o.Pools != nil {
+		field, own = "pools", true
+	}
+	if own {
+		field += " of " + rule
+	}
+	return field
 }
 
 // lists makes the entries of one set of pools: one for each key of the geo
 // maps, in the order in which Cloudflare looks, and one for everywhere else.
-func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing) {
+func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing, o *schema.Overrides) {
 	policy := l.WithDefaults().SteeringPolicy
 	join := func(scope string) string {
 		return strings.Join(slices.DeleteFunc([]string{rule, scope}, func(s string) bool { return s == "" }), ", ")
 	}
-	rest := ""
+	rest, fallback := "", l.FallbackPool
+	if o != nil {
+		fallback = o.FallbackPool
+	}
 	if policy == "geo" {
-		for _, m := range []struct {
-			what  string
-			pools map[string][]string
-		}{{"pop", l.PopPools}, {"country", l.CountryPools}, {"region", l.RegionPools}} {
-			for _, key := range sortedKeys(m.pools) {
-				e := b.list(kind, name, hostname, policy, m.pools[key], l)
-				e.Scope, e.regionKey, rest = join(m.what+" "+key), key, elsewhere
-				b.poolEdges(e, key+" ")
+		for i, pools := range []map[string][]string{l.PopPools, l.CountryPools, l.RegionPools} {
+			for _, key := range sortedKeys(pools) {
+				e := b.list(kind, name, hostname, policy, pools[key], l)
+				e.Scope, e.rule, e.geoMap, e.regionKey, rest = join(geoMaps[i]+" "+key), rule, geoMaps[i], key, elsewhere
+				e.field = listField(rule, o, e.geoMap, key)
+				b.poolEdges(e, key, fallback)
 			}
 		}
 	}
 	e := b.list(kind, name, hostname, policy, l.DefaultPools, l)
-	e.Scope = join(rest)
-	b.poolEdges(e, "")
+	e.Scope, e.rule, e.field = join(rest), rule, listField(rule, o, "", "")
+	b.poolEdges(e, "", fallback)
 	if rule == "" && kind == "loadBalancer" {
 		b.balancers[name] = e.gate
 	}
 }
 
-func (b *builder) poolEdges(e *Entry, prefix string) {
+// poolEdges draws an entry's pools with their order, and whose requests those
+// are: everybody's, those of a key of a geo map, or those that meet a rule. No
+// fallback is everybody's.
+func (b *builder) poolEdges(e *Entry, key, fallback string) {
 	from := e.Kind + "/" + e.Name
+	label := func(words ...string) string {
+		return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), " ")
+	}
 	for i, p := range e.listed {
-		label := strings.TrimSpace(prefix)
+		order := ""
 		if e.ordered {
-			label = fmt.Sprintf("%s%d", prefix, i+1)
+			order = strconv.Itoa(i + 1)
 		}
-		b.edge(from, KindPool+"/"+p, "serves", label)
+		b.edge(from, KindPool+"/"+p, "serves", label(e.rule, key, order))
+	}
+	if fallback != "" {
+		b.edge(from, KindPool+"/"+fallback, "fallback", e.rule)
 	}
 }
 
@@ -204,12 +260,8 @@ func (b *builder) list(kind, name, hostname, policy string, names []string, l sc
 		e.fallback = f
 		gates = append(gates, f.answers)
 	}
-	b.edge(kind+"/"+name, KindPool+"/"+l.FallbackPool, "fallback", "")
-	if l.Proxied != nil && !*l.Proxied || l.Proxied == nil && !b.tunneled(e) {
+	if kind == "loadBalancer" && !*l.Proxied {
 		e.dnsTTL = l.TTL
-	}
-	if kind == "privateLoadBalancer" {
-		e.dnsTTL = 0
 	}
 	if l.Enabled {
 		e.gate = b.circuit.any(gates...)
@@ -242,21 +294,6 @@ func weightOf(r schema.RandomSteering, pool, policy string) float64 {
 		return w
 	}
 	return r.DefaultWeight
-}
-
-// tunneled tells whether a tunnel is an origin, so that Cloudflare proxies.
-func (b *builder) tunneled(e *Entry) bool {
-	for _, p := range append(slices.Clip(e.pools), e.fallback) {
-		if p == nil {
-			continue
-		}
-		for _, o := range b.spec.Pools[p.name].Origins {
-			if o.Tunnel != "" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // nameEntries are hostnames without a balancer: records, and ingress rules
@@ -337,7 +374,7 @@ func (b *builder) named(kind, name string, highAvailability bool, ends []end) *E
 // resolve follows a name to where its records lead.
 func (b *builder) resolve(from, name string) []end {
 	if b.following[name] {
-		return nil // Records that go round in a circle lead nowhere.
+		return []end{{why: "its records lead round in a circle", gate: b.circuit.never()}}
 	}
 	b.following[name] = true
 	defer delete(b.following, name)

@@ -319,6 +319,34 @@ func TestWhatIfInARegion(t *testing.T) {
 	}
 }
 
+// TestWhatIfOfSomebodyElsesPool: what watches it is not known, and there is
+// something.
+func TestWhatIfOfSomebodyElsesPool(t *testing.T) {
+	const theirs = "id:17b5962d775c646f3f9725cbc7a53df4"
+	m := topology.New(specOf(t, `
+stack: "home"
+monitors: web: {}
+pools: a: {monitor: "web", origins: o: address: "192.0.2.1"}
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["`+theirs+`", "a"], fallbackPool: "a"}
+`))
+	e := m.WhatIf([]topology.Component{{Kind: "pool", Name: theirs}}, "").Entries[0]
+	want := []topology.Switch{{By: "cloudflare", Detail: "leaves pool " + theirs + " once its monitor sees that; neither is of this specification"}}
+	if !slices.Equal(e.After.Pools, []string{"a"}) || !slices.Equal(e.Switches, want) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestWhatIfSaysWhyNobodyServes what no failure is needed for, as spof does.
+func TestWhatIfSaysWhyNobodyServes(t *testing.T) {
+	m := topology.New(example(t, "keepalived-pair", `hosts: [_]: maintenance: true`))
+	cuts := m.Spof(1).Entries
+	for i, e := range m.WhatIf(nil, "").Entries {
+		if e.Before.Served || e.Before.Why == "" || e.Before.Why != cuts[i].Why {
+			t.Errorf("%s: %+v, and spof says %q", e.ID(), e.Before, cuts[i].Why)
+		}
+	}
+}
+
 // TestTheGraphIsClosedAndSorted: every edge has its ends, and two runs agree.
 func TestTheGraphIsClosedAndSorted(t *testing.T) {
 	for _, e := range []string{"keepalived-pair", "tunnel-replicas", "lb-public-hostnames", "lb-private-network", "private-lb-warp", "multi-cloud-geo"} {

@@ -1,8 +1,10 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/hactl/hactl/reconcile"
@@ -14,6 +16,9 @@ import (
 // where there is only the plan. What could not be read is taken not to change.
 func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.Fact {
 	facts := Originless(p.Objects)
+	if p.Partial {
+		facts = []reconcile.Fact{} // The rest of the specification does not come to be.
+	}
 	if len(p.Steps) == 0 && !slices.ContainsFunc(p.Hosts, func(h reconcile.HostPlan) bool { return len(h.Steps) > 0 }) {
 		return facts
 	}
@@ -48,8 +53,13 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 			facts = append(facts, reconcile.Fact{Finding: reconcile.Finding{ID: s.ID, Message: message}, Kind: reconcile.Disconnects, Count: n})
 		}
 	}
+	if p.Partial {
+		facts = append(facts, touched(Originless(then), p, then)...)
+	}
+	facts = append(facts, unrouted(now, then)...)
 	before, after := assemble(now, spec), assemble(then, spec)
 	before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
+	formerAddresses(spec, now, before.VirtualRouters)
 	records := map[string]bool{}
 	for _, o := range p.Objects {
 		if r, ok := o.(schema.DNSRecord); ok {
@@ -59,6 +69,60 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 	facts = append(facts, compare(before, after, spec, records)...)
 	sortFacts(facts)
 	return facts
+}
+
+// unrouted are the origins of private networks that a route led to, anybody's,
+// and that none does then.
+func unrouted(now, then map[schema.ID]schema.Object) (facts []reconcile.Fact) {
+	before, after := covering(now), covering(then)
+	for id, o := range then {
+		pool, _ := o.(schema.Pool)
+		for name, origin := range pool.Origins {
+			a, err := netip.ParseAddr(origin.Address)
+			if origin.Network == "" || err != nil || !before(origin.Network, a) || after(origin.Network, a) {
+				continue
+			}
+			facts = append(facts, reconcile.Fact{Kind: reconcile.Removed, Finding: reconcile.Finding{
+				ID: id, Message: fmt.Sprintf("origin %s is out of reach: no route of network %s leads to %s any more", name, origin.Network, a),
+			}})
+		}
+	}
+	return facts
+}
+
+// covering tells whether a route of a network leads to an address.
+func covering(objects map[schema.ID]schema.Object) func(network string, a netip.Addr) bool {
+	fallback, routes := "", map[string][]netip.Prefix{}
+	for id, o := range objects {
+		if n, ok := o.(schema.Network); ok && n.IsDefaultNetwork {
+			fallback = id.Name
+		}
+	}
+	for _, o := range objects {
+		if r, ok := o.(schema.Route); ok {
+			network := cmp.Or(r.Network, fallback)
+			routes[network] = append(routes[network], r.Prefix())
+		}
+	}
+	return func(network string, a netip.Addr) bool {
+		return slices.ContainsFunc(routes[network], func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+}
+
+// touched are the facts about balancers of the specification that the steps of
+// a plan have a part in, by themselves or by a pool.
+func touched(facts []reconcile.Fact, p *reconcile.Plan, then map[schema.ID]schema.Object) []reconcile.Fact {
+	steps := map[schema.ID]bool{}
+	for _, s := range p.Steps {
+		steps[s.ID] = true
+	}
+	return slices.DeleteFunc(facts, func(f reconcile.Fact) bool {
+		has := steps[f.ID]
+		for _, id := range then[f.ID].Refs() {
+			has = has || steps[id]
+		}
+		return !has || p.Objects[f.ID] == nil
+	})
 }
 
 // Originless are the enabled load balancers none of whose pools has an enabled
@@ -169,6 +233,24 @@ func formerRouters(spec *schema.Spec, p *reconcile.Plan, now map[schema.ID]schem
 		routers[name] = v
 	}
 	return hosts, routers
+}
+
+// formerAddresses adds to Virtual Routers the addresses that origins have which
+// name them: those are theirs still, unless another host or router has them.
+func formerAddresses(spec *schema.Spec, now map[schema.ID]schema.Object, routers map[string]schema.VirtualRouter) {
+	known := newBuilder(spec).addresses
+	for _, name := range sortedKeys(spec.Pools) {
+		was, _ := now[schema.ID{Kind: schema.KindPool, Name: name}].(schema.Pool)
+		for origin, o := range spec.Pools[name].Origins {
+			a, err := netip.ParseAddr(was.Origins[origin].Address)
+			v, ok := routers[o.VirtualRouter]
+			if _, taken := known[a]; err != nil || !ok || taken {
+				continue
+			}
+			v.Addresses = append(slices.Clip(v.Addresses), netip.PrefixFrom(a, a.BitLen()).String())
+			routers[o.VirtualRouter] = v
+		}
+	}
 }
 
 // formerMember takes from a step what a member of another host was.

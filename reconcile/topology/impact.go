@@ -105,25 +105,27 @@ func (c *comparison) routers() {
 			c.tell(reconcile.Mastership, id, "", "goes, and its addresses with it: %s", strings.Join(c.before.spec.VirtualRouters[name].Addresses, ", "))
 			continue
 		}
-		to := c.after.active(r, then).host
+		will := c.after.active(r, then)
+		to := will.host
 		switch {
 		case from == to:
 		case to == "":
 			c.tell(reconcile.Mastership, id, "", "has no member in service any more: nobody has its addresses")
 		case from == "":
 			c.tell(reconcile.Mastership, id, "", "gets its addresses on %s", to)
-		case c.before.sticky(name) && c.after.serves(r, from, then):
-			// Nobody takes over from a router that goes on.
+		case c.after.goesOn(r, from, will, then):
 		default:
 			c.tell(reconcile.Mastership, id, "", "mastership moves %s -> %s", from, to)
 		}
 	}
 }
 
-func (m *Model) sticky(router string) bool { return !m.spec.VirtualRouters[router].Preempt }
-
-func (m *Model) serves(r *router, host string, s *state) bool {
-	return slices.ContainsFunc(r.members, func(x member) bool { return x.host == host && s.up(x.gate) })
+// goesOn tells whether the Active router stays it, though another one is
+// preferred: that takes over from a lower priority only, and if it preempts.
+func (m *Model) goesOn(r *router, active string, preferred member, s *state) bool {
+	return slices.ContainsFunc(r.members, func(x member) bool {
+		return x.host == active && s.up(x.gate) && (x.priority == preferred.priority || !m.preempts(r.name, preferred.host))
+	})
 }
 
 // objectOf is the object that findings about an entry name.
@@ -139,33 +141,44 @@ func (c *comparison) entries() {
 	now, then := c.before.circuit.state(), c.after.circuit.state()
 	cutsNow, cutsThen := c.before.analysis(1), c.after.analysis(1)
 	was, is := byScope(c.before.entries), byScope(c.after.entries)
+	change := func(e, x *Entry, scope string) {
+		c.moves(e, x, scope, c.before.serving(e, now), c.after.serving(x, then))
+		c.points(subject(e, x), scope, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
+	}
 	for _, x := range c.after.entries {
 		c.scopes[x.objectOf()]++
-		if e := was.find(x); e != nil && !same(e, x) && now.up(e.gate) && !then.up(x.gate) {
-			c.loses(x)
+		e := was.find(x)
+		switch {
+		case e == nil || same(e, x) || !now.up(e.gate):
+		case !then.up(x.gate):
+			c.loses(subject(e, x), x)
+		default: // A region that is new, or another kind of object.
+			change(e, x, cmp.Or(x.Scope, e.Scope))
 		}
 	}
 	for _, e := range c.before.entries {
 		id, x := e.objectOf(), is.find(e)
+		if x != nil && falls(e, x) && !then.up(x.gate) {
+			x = nil // It goes; that the wildcard has no answer either is no loss of its own.
+		}
+		if x != nil && is[e.of()][e.Scope] == nil {
+			c.scopes[subject(e, x)]++ // A region, or rule, that is gone.
+		}
 		switch {
 		case e.Kind == "virtualRouter":
 			if x != nil {
-				c.points(x, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
+				c.points(id, "", c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
 			}
 		case x == nil:
 			if now.up(e.gate) {
 				c.tell(reconcile.Removed, id, "", "is taken away: nothing answers there any more")
 			}
 		case now.up(e.gate) && !then.up(x.gate):
-			c.loses(x)
-		case !same(e, x):
-		case !now.up(e.gate):
-			if then.up(x.gate) {
-				c.tell(reconcile.Moved, id, x.Scope, "is served again")
-			}
-		default:
-			c.moves(x, c.before.serving(e, now), c.after.serving(x, then))
-			c.points(x, c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
+			c.loses(subject(e, x), x)
+		case now.up(e.gate):
+			change(e, x, cmp.Or(e.Scope, x.Scope))
+		case same(e, x) && then.up(x.gate):
+			c.tell(reconcile.Moved, id, x.Scope, "is served again")
 		}
 	}
 }
@@ -186,43 +199,67 @@ func byScope(entries []*Entry) scoped {
 
 // of is the hostname, whoever answers for it, or the object that is none.
 func (e *Entry) of() string {
-	switch e.Kind {
-	case "loadBalancer", "hostname", "dnsRecord":
+	if e.named() {
 		return e.Name
 	}
 	return e.Kind + "/" + e.Name
+}
+
+// named tells whether the entry is a hostname.
+func (e *Entry) named() bool {
+	return e.Kind == "loadBalancer" || e.Kind == "hostname" || e.Kind == "dnsRecord"
 }
 
 func same(e, x *Entry) bool { return e.objectOf() == x.objectOf() && e.Scope == x.Scope }
 
 // find is the entry that takes the requests of another specification's: that
 // of the same scope, or else of the next wider one, such as everywhere else
-// for a region that is not named any more, or a balancer for a record; nil for
-// none.
+// for a region that is not named any more, a balancer for a record or for a
+// path of its hostname, or a wildcard for a name; nil for none.
 func (s scoped) find(e *Entry) *Entry {
-	rule, rest := "", e.Scope
-	if strings.HasPrefix(e.Scope, ruleScope) {
-		rule = e.Scope
-		rest = ""
-		if i := strings.LastIndex(e.Scope, ", "); i >= 0 { // A rule's name may have commas, too.
-			rule, rest = e.Scope[:i], e.Scope[i+2:]
+	scopes := []string{e.Scope, elsewhere, ""}
+	if e.rule != "" {
+		place := strings.TrimPrefix(strings.TrimPrefix(e.Scope, e.rule), ", ")
+		scopes = []string{e.Scope, e.rule + ", " + elsewhere, e.rule, place, elsewhere, ""}
+	}
+	names := []string{e.of()}
+	if e.named() {
+		names = append(names, e.hostname)
+		for rest := cmp.Or(e.hostname, e.Name); ; {
+			i := strings.IndexByte(rest, '.')
+			if i < 0 {
+				break
+			}
+			names = append(names, "*"+rest[i:]) // An answer of DNS, at any depth (RFC 4592, 2.2.1).
+			rest = rest[i+1:]
 		}
 	}
-	scopes := []string{e.Scope, rest, elsewhere, ""}
-	if rule != "" {
-		scopes = slices.Insert(scopes, 1, rule+", "+elsewhere, rule)
-	}
-	for _, scope := range scopes {
-		if x := s[e.of()][scope]; x != nil {
-			return x
+	for _, name := range names {
+		for _, scope := range scopes {
+			if x := s[name][scope]; x != nil && (name != e.hostname || x.Kind != "hostname" || name == e.of()) {
+				return x
+			}
 		}
 	}
 	return nil
 }
 
+// subject is what findings about requests are of that met e and meet x: the
+// object that has them, but a name rather than the wildcard that it falls to.
+func subject(e, x *Entry) schema.ID {
+	if falls(e, x) {
+		return e.objectOf()
+	}
+	return x.objectOf()
+}
+
+// falls tells whether a name falls to a wildcard.
+func falls(e, x *Entry) bool {
+	return strings.HasPrefix(x.Name, "*.") && !strings.HasPrefix(e.Name, "*.")
+}
+
 // loses says that an entry is not served any more.
-func (c *comparison) loses(x *Entry) {
-	id := x.objectOf()
+func (c *comparison) loses(id schema.ID, x *Entry) {
 	if x.off {
 		c.tell(reconcile.Closed, id, x.Scope, "is disabled: nobody serves it")
 		return
@@ -238,22 +275,22 @@ func (c *comparison) loses(x *Entry) {
 	c.tell(kind, id, x.Scope, "loses its last %s: nobody serves it", what)
 }
 
-// moves says where the requests of an entry go otherwise.
-func (c *comparison) moves(e *Entry, was, is Serving) {
-	id := e.objectOf()
+// moves says where the requests of that scope that met e, and meet x, go now.
+func (c *comparison) moves(e, x *Entry, scope string, was, is Serving) {
+	id := subject(e, x)
 	switch {
-	case e.balanced && is.Fallback && !was.Fallback:
-		c.tell(reconcile.Moved, id, e.Scope, "is left with its fallback pool, %s", strings.Join(is.Pools, ", "))
+	case x.balanced && is.Fallback && !was.Fallback:
+		c.tell(reconcile.Moved, id, scope, "is left with its fallback pool, %s", strings.Join(is.Pools, ", "))
 	case !slices.Equal(was.Pools, is.Pools) && len(was.Pools) > 0 && len(is.Pools) > 0:
 		gone, come := without(was.Pools, is.Pools), without(is.Pools, was.Pools)
 		switch {
 		case len(gone) == 0 && len(come) == 0: // In another order.
 		case len(come) == 0:
-			c.tell(reconcile.Moved, id, e.Scope, "no longer goes to pool %s", strings.Join(gone, ", "))
+			c.tell(reconcile.Moved, id, scope, "no longer goes to pool %s", strings.Join(gone, ", "))
 		case len(gone) == 0:
-			c.tell(reconcile.Moved, id, e.Scope, "goes to pool %s as well", strings.Join(come, ", "))
+			c.tell(reconcile.Moved, id, scope, "goes to pool %s as well", strings.Join(come, ", "))
 		default:
-			c.tell(reconcile.Moved, id, e.Scope, "goes to pool %s in place of %s", strings.Join(come, ", "), strings.Join(gone, ", "))
+			c.tell(reconcile.Moved, id, scope, "goes to pool %s in place of %s", strings.Join(come, ", "), strings.Join(gone, ", "))
 		}
 	case !slices.Equal(was.By, is.By) && slices.Equal(was.Routers, is.Routers) && len(is.Routers) > 0:
 		// The Virtual Router has said it.
@@ -261,11 +298,11 @@ func (c *comparison) moves(e *Entry, was, is Serving) {
 		gone, come := without(was.By, is.By), without(is.By, was.By)
 		switch {
 		case len(come) == 0:
-			c.tell(reconcile.Moved, id, e.Scope, "is no longer answered by %s", few(gone))
+			c.tell(reconcile.Moved, id, scope, "is no longer answered by %s", few(gone))
 		case len(gone) == 0:
-			c.tell(reconcile.Moved, id, e.Scope, "is answered by %s as well", few(come))
+			c.tell(reconcile.Moved, id, scope, "is answered by %s as well", few(come))
 		default:
-			c.tell(reconcile.Moved, id, e.Scope, "is answered by %s in place of %s", few(come), few(gone))
+			c.tell(reconcile.Moved, id, scope, "is answered by %s in place of %s", few(come), few(gone))
 		}
 	}
 }
@@ -298,9 +335,9 @@ func (m *Model) points(a *analysis, e *Entry) []Component {
 // points says which single points of failure an entry gains, and that it has
 // lost the last. Of those only the most telling count: a connector is no news
 // beside its host.
-func (c *comparison) points(e *Entry, was, is []Component, then *state) {
+func (c *comparison) points(id schema.ID, scope string, was, is []Component, then *state) {
 	if len(is) == 0 && len(was) > 0 {
-		c.tell(reconcile.Resilience, e.objectOf(), e.Scope, "no longer has a single point of failure")
+		c.tell(reconcile.Resilience, id, scope, "no longer has a single point of failure")
 		return
 	}
 	f := &finder{m: c.after, s: then, down: map[Component]map[Component]bool{}}
@@ -315,7 +352,7 @@ func (c *comparison) points(e *Entry, was, is []Component, then *state) {
 		}
 	}
 	if len(gained) > 0 {
-		c.tell(reconcile.Resilience, e.objectOf(), e.Scope, "gains %s of failure: %s", plural(len(gained), "a single point", "single points"), few(gained))
+		c.tell(reconcile.Resilience, id, scope, "gains %s of failure: %s", plural(len(gained), "a single point", "single points"), few(gained))
 	}
 }
 
@@ -350,10 +387,15 @@ func (c *comparison) sessions() {
 			for _, name := range sortedKeys(was.Origins) {
 				o := was.Origins[name]
 				x, kept := is.Origins[name]
-				if originOut(o) != "" || kept && still[pool] && is.Enabled && x.Enabled && x.Address == o.Address && x.Tunnel == o.Tunnel && x.VirtualRouter == o.VirtualRouter {
-					continue
+				stays := kept && still[pool] && is.Enabled && x.Address == o.Address && x.Tunnel == o.Tunnel && x.VirtualRouter == o.VirtualRouter
+				drain := l.SessionAffinityAttributes.DrainDuration
+				switch {
+				case originOut(o) != "" || stays && x.Enabled:
+				case stays && drain > 0:
+					c.tell(reconcile.Sessions, b.id, "", "sessions pinned to origin %s of pool %s stay with it for %s, and are lost then", name, pool, drain)
+				default:
+					c.tell(reconcile.Sessions, b.id, "", "sessions pinned to origin %s of pool %s are lost", name, pool)
 				}
-				c.tell(reconcile.Sessions, b.id, "", "sessions pinned to origin %s of pool %s are lost", name, pool)
 			}
 		}
 	}

@@ -91,6 +91,8 @@ func TestImpactIsSaidInPlainWords(t *testing.T) {
 		{"nothing", "", "", nil},
 		{"a word", "", `pools: tokyo: description: "x"`, nil},
 		{"priority", "", `priority: 150 => priority: 50`, []string{"virtualRouter/web mastership moves lb01 -> lb02"}},
+		// lb02 has the higher address, and so is preferred; it takes nothing from its equal.
+		{"the same priority", "", `priority: 150 => priority: 100`, nil},
 		{"maintenance", "", `hosts: lb01: maintenance: true`, []string{
 			"virtualRouter/web mastership moves lb01 -> lb02", "virtualRouter/web gains a single point of failure: host/lb02",
 		}},
@@ -99,7 +101,23 @@ func TestImpactIsSaidInPlainWords(t *testing.T) {
 		}},
 		{"back, not preempting", `hosts: lb01: maintenance: true
 virtualRouters: web: preempt: false`, `virtualRouters: web: preempt: false`, []string{"virtualRouter/web no longer has a single point of failure"}},
+		{"back, and only that member does not preempt", `hosts: lb01: maintenance: true
+virtualRouters: web: members: lb01: preempt: false`, `virtualRouters: web: members: lb01: preempt: false`, []string{"virtualRouter/web no longer has a single point of failure"}},
+		{"back, and only that member preempts", `hosts: lb01: maintenance: true
+virtualRouters: web: {preempt: false, members: lb01: preempt: true}`, `virtualRouters: web: {preempt: false, members: lb01: preempt: true}`, []string{
+			"virtualRouter/web mastership moves lb02 -> lb01", "virtualRouter/web no longer has a single point of failure",
+		}},
 		{"an origin", "", `pools: tokyo: origins: b: enabled: false`, []string{
+			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
+		}},
+		{"an origin that drains", "", `loadBalancers: "www.example.com": sessionAffinityAttributes: drainDuration: "600s"
+pools: tokyo: origins: b: enabled: false`, []string{
+			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo stay with it for 10m, and are lost then",
+			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
+		}},
+		{"one that goes does not drain", `loadBalancers: "www.example.com": sessionAffinityAttributes: drainDuration: "600s"`, `loadBalancers: "www.example.com": sessionAffinityAttributes: drainDuration: "600s"
+, b: address: "198.51.100.8" => `, []string{
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
 			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
 		}},
@@ -117,6 +135,33 @@ pools: tokyo: origins: b: enabled: false`, []string{
 			"loadBalancer/www.example.com sessions pinned to origin c of pool osaka are lost",
 		}},
 		{"another order", "", `"tokyo", "osaka"] => "osaka", "tokyo"]`, []string{"loadBalancer/www.example.com goes to pool osaka in place of tokyo"}},
+		{"a geo map", "", `"cookie"} => "cookie", regionPools: WEU: ["osaka"]}`, []string{
+			"loadBalancer/www.example.com goes to pool osaka in place of tokyo (region WEU)",
+			"loadBalancer/www.example.com gains a single point of failure: address/198.51.100.9 (region WEU)",
+		}},
+		{"a geo map that goes", `"cookie"} => "cookie", regionPools: WEU: ["osaka"]}`, "", []string{
+			"loadBalancer/www.example.com goes to pool tokyo in place of osaka (region WEU)",
+			"loadBalancer/www.example.com no longer has a single point of failure (region WEU)",
+		}},
+		{"a geo map that is not used", `"cookie"} => "cookie", regionPools: WEU: ["osaka"]}`, `"cookie"} => "cookie", steeringPolicy: "off", regionPools: WEU: ["osaka"]}`, []string{
+			"loadBalancer/www.example.com goes to pool tokyo in place of osaka (region WEU)",
+			"loadBalancer/www.example.com no longer has a single point of failure (region WEU)",
+		}},
+		{"a rule", "", `"cookie"} => "cookie", rules: [{name: "r", condition: "true", overrides: defaultPools: ["osaka"]}]}`, []string{
+			"loadBalancer/www.example.com goes to pool osaka in place of tokyo (rule r)",
+			"loadBalancer/www.example.com gains a single point of failure: address/198.51.100.9 (rule r)",
+		}},
+		{"a balancer in place of a record", `dnsRecords: r: {zone: "example.com", name: "r", type: "A", content: "198.51.100.7"}`,
+			`loadBalancers: "r.example.com": {zone: "example.com", defaultPools: ["osaka"], fallbackPool: "osaka"}`, []string{
+				"loadBalancer/r.example.com is answered by address/198.51.100.9 in place of address/198.51.100.7",
+				"loadBalancer/r.example.com gains a single point of failure: address/198.51.100.9",
+			}},
+		{"a wildcard in place of a record", `dnsRecords: r: {zone: "example.com", name: "r", type: "A", content: "198.51.100.7"}`, `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.8"}`, []string{
+			"dnsRecord/r.example.com is answered by address/198.51.100.8 in place of address/198.51.100.7",
+			"dnsRecord/r.example.com gains a single point of failure: address/198.51.100.8",
+		}},
+		{"the same as the wildcard has", `dnsRecords: [=~"r|w"]: {zone: "example.com", type: "A", content: "198.51.100.7"}
+dnsRecords: {r: name: "r", w: name: "*"}`, `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.7"}`, nil},
 		{"one more", "", `pools: tokyo: origins: d: address: "198.51.100.10"`, []string{"loadBalancer/www.example.com is answered by address/198.51.100.10 as well"}},
 		{"a record's type", `dnsRecords: r: {zone: "example.com", name: "r", type: "A", content: "198.51.100.7"}`, `dnsRecords: s: {zone: "example.com", name: "r", type: "CNAME", content: "www.example.com"}`, []string{
 			"dnsRecord/r.example.com is answered by address/198.51.100.8 as well", "dnsRecord/r.example.com no longer has a single point of failure",
@@ -143,6 +188,21 @@ pools: tokyo: origins: b: enabled: false`, []string{
 				t.Errorf("%s, by the plan alone: %s %s", c.name, f.ID, f.Message)
 			}
 		}
+	}
+}
+
+// TestABalancerForAPath: specifications have an entry for each path of a
+// tunnel's hostname, and a balancer takes the requests of all.
+func TestABalancerForAPath(t *testing.T) {
+	before := shopWith(t, `"https://192.168.0.40"}] => "https://192.168.0.40"}, {hostname: "app.example.com", path: "^/api/", service: "http://127.0.0.1"}]`)
+	after := shopWith(t, `"https://192.168.0.40"}] => "https://192.168.0.40"}, {hostname: "app.example.com", path: "^/api/", service: "http://127.0.0.1"}]
+loadBalancers: "app.example.com": {zone: "example.com", defaultPools: ["tokyo"], fallbackPool: "tokyo"}`)
+	var got []string
+	for _, f := range topology.Compare(before, after) {
+		got = append(got, f.ID.String()+" "+f.Message)
+	}
+	if want := []string{"loadBalancer/app.example.com is answered by address/198.51.100.7, address/198.51.100.8 in place of host/lb01, host/lb02"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -218,5 +278,11 @@ func meets(e, x *topology.Entry, m, n *topology.Model) bool {
 		return slices.ContainsFunc(m.Entries(), func(o *topology.Entry) bool { return name(o) == name(e) && o.Scope == scope })
 	}
 	wide := func(scope string) bool { return scope == "" || scope == "elsewhere" }
+	path := func(e, x *topology.Entry) bool { // A balancer or record has all paths of its hostname.
+		return e.Kind == "hostname" && (x.Kind == "loadBalancer" || x.Kind == "dnsRecord") && e.Name == x.Name+"/api" && wide(x.Scope)
+	}
+	if path(e, x) || path(x, e) {
+		return true
+	}
 	return name(e) == name(x) && (e.Scope == x.Scope || wide(x.Scope) && !has(n, e.Scope) || wide(e.Scope) && !has(m, x.Scope))
 }

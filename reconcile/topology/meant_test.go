@@ -83,6 +83,11 @@ pools: tunnel: enabled: false`, nil},
 , {hostname: "app.example.com", service: "http://192.168.0.40"}, {hostname: "wiki.example.com", service: "http://127.0.0.1:80"} => `, []string{wiki, www}},
 		{"the ingress rule of a record's hostname", "", noWiki, []string{wiki}},
 		{"which answers with one on purpose", "", wikiOut, nil},
+		{"all but a path of a record's hostname", "", `{hostname: "wiki.example.com", service => {hostname: "wiki.example.com", path: "^/w/", service`, nil},
+		{"all but a path of a balancer's hostname", "", `{hostname: "www.example.com", service => {hostname: "www.example.com", path: "^/w/", service`, nil},
+		{"the only path of a record's hostname", `{hostname: "wiki.example.com", service => {hostname: "wiki.example.com", path: "^/w/", service`, noWiki, []string{wiki}},
+		{"a name of a wildcard's that nobody serves", `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.9"}`, `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.9"}
+dnsRecords: x: {zone: "example.com", name: "x.y", type: "CNAME", tunnel: "home"}`, []string{"dnsRecord/x.y.example.com"}},
 		{"an ingress rule and its record", "", gone + `
 dnsRecords: wiki => dnsRecords: elsewhere
 name: "wiki", type: "CNAME", tunnel: "home" => name: "else", type: "A", content: "198.51.100.9"`, nil},
@@ -223,6 +228,97 @@ syncGroups: both: members: ["web", "db"]
 		}
 		if want := []string{"virtualRouter/db mastership moves lb01 -> lb02", "virtualRouter/web mastership moves lb01 -> lb02"}; !slices.Equal(moves, want) {
 			t.Errorf("%q", moves)
+		}
+	}
+}
+
+// TestAPartOfAPlanIsJudgedByItself: what the rest of the specification comes to
+// does not stand in the way of a target, and what the target leaves does.
+func TestAPartOfAPlanIsJudgedByItself(t *testing.T) {
+	const lan = `
+pools: one: {monitor: "web", origins: o: address: "198.51.100.1"}
+pools: two: {monitor: "web", origins: o: address: "198.51.100.2"}
+pools: three: {monitor: "web", origins: o: address: "198.51.100.3"}
+loadBalancers: "both.example.com": {zone: "example.com", defaultPools: ["one", "two"], fallbackPool: "two"}
+loadBalancers: "one.example.com": {zone: "example.com", defaultPools: ["one"], fallbackPool: "one"}
+`
+	for _, c := range []struct {
+		targets []string
+		want    []string
+	}{
+		{nil, []string{"loadBalancer/both.example.com", "loadBalancer/one.example.com"}},
+		{[]string{"one"}, []string{"loadBalancer/one.example.com"}},
+		{[]string{"two"}, nil},
+		{[]string{"three"}, nil},
+		{[]string{"one", "two"}, []string{"loadBalancer/both.example.com", "loadBalancer/one.example.com"}},
+	} {
+		before := changed(t, lan)
+		after := changed(t, strings.ReplaceAll(lan, `{monitor: "web"`, `{enabled: false, monitor: "web"`))
+		p, live := planOf(before, after)
+		if c.targets != nil {
+			var ids []schema.ID
+			for _, name := range c.targets {
+				ids = append(ids, schema.ID{Kind: schema.KindPool, Name: name})
+			}
+			if err := p.Restrict(ids, reconcile.Desired{Objects: p.Objects}, live); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, violations := impactOf(after, p, live); !slices.Equal(refused(violations), c.want) {
+			t.Errorf("%q: refuses %q, want %q", c.targets, refused(violations), c.want)
+		}
+	}
+}
+
+// TestARouteThatGoesTakesItsOriginsAlong: a private network that no route leads
+// to any more is told of, whoever else has routes there.
+func TestARouteThatGoesTakesItsOriginsAlong(t *testing.T) {
+	const message = "pool/vip origin web is out of reach: no route of network lan leads to 192.168.0.40 any more"
+	for _, c := range []struct {
+		name, after string
+		others      []string // routes of somebody else's tunnel
+		want        bool
+	}{
+		{"it stays", "", nil, false},
+		{"it goes", `routes: [{network: "lan", cidr: "192.168.0.0/24"}] => routes: []`, nil, true},
+		{"a narrower one stays", `routes: [{network: "lan", cidr: "192.168.0.0/24"}] => routes: [{network: "lan", cidr: "192.168.0.40/32"}]`, nil, false},
+		{"one for others", `routes: [{network: "lan", cidr: "192.168.0.0/24"}] => routes: [{network: "lan", cidr: "192.168.0.41/32"}]`, nil, true},
+		{"somebody else has a wider one", `routes: [{network: "lan", cidr: "192.168.0.0/24"}] => routes: []`, []string{"192.168.0.0/16"}, false},
+	} {
+		before, after := changed(t, ""), changed(t, c.after)
+		p, live := planOf(before, after)
+		for _, cidr := range c.others {
+			live.Entries = append(live.Entries, reconcile.Entry{Object: schema.Route{Network: "lan", CIDR: cidr, Tunnel: "id:00000000-0000-4000-8000-000000000000"}})
+		}
+		impact, _ := impactOf(after, p, live)
+		got := slices.ContainsFunc(impact, func(f reconcile.Finding) bool { return f.ID.String()+" "+f.Message == message })
+		if got != c.want {
+			t.Errorf("%s: told %t, want %t; %v", c.name, got, c.want, impact)
+		}
+	}
+}
+
+// TestAnAddressThatChangesIsTheSameRouters: what an origin that names a Virtual
+// Router has now is that router's address.
+func TestAnAddressThatChangesIsTheSameRouters(t *testing.T) {
+	before := changed(t, "")
+	for _, c := range []struct{ after, want string }{
+		{`virtualRouters: web: {vrid: 50, interface: "eth0", addresses: ["192.168.0.40/24"] => virtualRouters: web: {vrid: 50, interface: "eth0", addresses: ["192.168.0.44/24"]`, ""},
+		{`pools: vip: {monitor: "web", origins: web: {virtualRouter: "web", network: "lan"}} => pools: vip: {monitor: "web", origins: web: {virtualRouter: "db", network: "lan"}}
+virtualRouters: db: {vrid: 51, interface: "eth0", addresses: ["192.168.0.50/24"], members: lb02: {}}`, "privateLoadBalancer/inner is answered by host/lb02 in place of host/lb01; privateLoadBalancer/inner gains a single point of failure: host/lb02"},
+	} {
+		after := changed(t, c.after)
+		p, live := planOf(before, after)
+		live.Entries = slices.DeleteFunc(live.Entries, func(e reconcile.Entry) bool { return e.Object.ID().Kind == schema.KindVirtualRouter })
+		p.Steps = slices.DeleteFunc(p.Steps, func(s reconcile.Step) bool { return s.ID.Kind == schema.KindVirtualRouter })
+		var got []string
+		for _, f := range first(impactOf(after, p, live)) {
+			if f.ID.Kind == schema.KindPrivateLoadBalancer {
+				got = append(got, f.ID.String()+" "+f.Message)
+			}
+		}
+		if strings.Join(got, "; ") != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}
 }

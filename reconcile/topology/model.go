@@ -61,7 +61,10 @@ type Entry struct {
 	listed    []string        // the names of its pools, usable or not
 	last      string          // the name of its fallback pool
 	weigh     func(pool string) float64
-	regionKey string
+	geoMap    string // one of geoMaps, or empty
+	regionKey string // its key there
+	rule      string // the part of Scope that is a rule's
+	field     string // where the specification lists its pools
 }
 
 // ID prints "loadBalancer/www.example.com", and its scope in brackets.

@@ -224,7 +224,7 @@ func TestTheActiveRouterIsWhoIsActiveNow(t *testing.T) {
 		{"the lower one, and it fails", state(backup, active), lb02, "lb02 -> lb01"},
 		{"the only one that says so", topology.Live{Hosts: map[string]topology.HostState{"lb02": {"web": active}}}, lb02, "lb02 -> lb01"},
 		{"the other is in fault", state(fault, active), lb02, "lb02 -> "},
-		{"nobody knows, and one is in fault", topology.Live{Hosts: map[string]topology.HostState{"lb01": {"web": fault}}}, lb02, "lb02 ->  sticky"},
+		{"nobody knows, and one is in fault", topology.Live{Hosts: map[string]topology.HostState{"lb01": {"web": fault}}}, lb02, "lb02 -> "},
 		{"both", state(active, active), lb01, "lb01 -> lb02"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -239,6 +239,34 @@ func TestTheActiveRouterIsWhoIsActiveNow(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestWhoDoesNotPreempt may have left the addresses to another member, which
+// their owner never does.
+func TestWhoDoesNotPreempt(t *testing.T) {
+	yes, no := true, false
+	for _, c := range []struct {
+		name   string
+		router bool
+		member schema.RouterMember
+		sticky bool
+	}{
+		{"none", true, schema.RouterMember{Priority: 150}, false},
+		{"the Virtual Router", false, schema.RouterMember{Priority: 150}, true},
+		{"the member", true, schema.RouterMember{Priority: 150, Preempt: &no}, true},
+		{"all but the member", false, schema.RouterMember{Priority: 150, Preempt: &yes}, false},
+		{"the owner", false, schema.RouterMember{Priority: 255}, false},
+		{"none, with the priority of the other", true, schema.RouterMember{Priority: 100, Address: "192.0.2.99"}, true},
+	} {
+		s := pair()
+		v := s.VirtualRouters["web"]
+		v.Preempt, v.Members["lb01"] = c.router, c.member
+		s.VirtualRouters["web"] = v
+		moves := topology.New(s).WhatIf([]topology.Component{{Kind: "host", Name: "lb01"}}, "").Moves
+		if len(moves) != 1 || moves[0].Sticky != c.sticky {
+			t.Errorf("%s: got %+v, want sticky %t", c.name, moves, c.sticky)
+		}
 	}
 }
 

@@ -25,9 +25,12 @@ func (f *finder) propose(e *Entry, failed []Component) string {
 		}
 	}
 	lost := f.lostSeats(e)
+	if host := f.drained(e, lost); host != "" {
+		return "end the maintenance of host/" + host
+	}
 	for _, x := range lost {
 		if f.s.assume(e.gate, x.gate) {
-			return fmt.Sprintf("add a %s on %s to %s", x.role, cmp.Or(f.seat(failed, x), "another host"), x)
+			return fmt.Sprintf("add a %s on %s to %s", x.role, cmp.Or(f.seat(failed, x), newHost(failed)), x)
 		}
 	}
 	if e.balanced {
@@ -68,6 +71,35 @@ func (f *finder) lostSeats(e *Entry) []seats {
 		}
 	}
 	return lost
+}
+
+// drained is a host that would serve were it not in maintenance, "" for none.
+func (f *finder) drained(e *Entry, lost []seats) string {
+	if f.maintained == nil {
+		f.maintained = []string{}
+		for _, host := range sortedKeys(f.m.spec.Hosts) {
+			if f.m.spec.Hosts[host].Maintenance {
+				f.maintained = append(f.maintained, host)
+			}
+		}
+	}
+	for _, host := range f.maintained {
+		down := func(leaf int32) bool { return !f.s.up(leaf) }
+		if down(f.m.index[Component{KindHost, host}]) || slices.ContainsFunc(f.m.labels[host], down) {
+			continue
+		}
+		gates := []int32{f.m.function[Component{KindHost, host}]}
+		for _, x := range lost { // It is no member of a Virtual Router meanwhile.
+			m, member := f.m.spec.VirtualRouters[x.of.Name].Members[host]
+			if x.of.Kind == KindVirtualRouter && member && !m.Maintenance && !f.m.held(x.of.Name, host) {
+				gates = append(gates, x.gate)
+			}
+		}
+		if f.s.assume(e.gate, gates...) {
+			return host
+		}
+	}
+	return ""
 }
 
 // seat is a host in service for all of those, "" where none fits: the one that
@@ -125,6 +157,16 @@ func (f *finder) seat(failed []Component, all ...seats) string {
 	return best
 }
 
+// newHost is where a seat has to be that no host of the specification can have:
+// outside the labels that have failed.
+func newHost(failed []Component) string {
+	labels := slices.DeleteFunc(slices.Clone(failed), func(c Component) bool { return !c.label() })
+	if len(labels) == 0 {
+		return "another host"
+	}
+	return "a host outside " + join(labels)
+}
+
 // candidate is a host that something could be added to.
 type candidate struct {
 	name     string
@@ -179,7 +221,7 @@ func (f *finder) proposeHost(e *Entry, lost []seats, failed []Component) string 
 	for _, x := range lost {
 		parts = append(parts, fmt.Sprintf("a %s to %s", x.role, x))
 	}
-	return fmt.Sprintf("add on %s %s", cmp.Or(host, "another host"), strings.Join(parts, " and "))
+	return fmt.Sprintf("add on %s %s", cmp.Or(host, newHost(failed)), strings.Join(parts, " and "))
 }
 
 // proposePools looks for the smallest change to a balancer or its pools.
@@ -195,7 +237,7 @@ func (f *finder) proposePools(e *Entry) string {
 			return fmt.Sprintf("give pool %s a monitor: without one nothing notices that it is dead", name)
 		}
 	}
-	field := e.listField()
+	field := e.field
 	for _, p := range f.m.pools {
 		if !slices.Contains(e.listed, p.name) && f.m.poolOf(e, p.name) == p && f.s.up(p.serving()) && f.serves(e, append(slices.Clip(e.listed), p.name), tweak{}) {
 			return fmt.Sprintf("pool %s is not in %s: add it", p.name, field)
@@ -305,20 +347,6 @@ func (f *finder) pool(p *pool, t tweak) (usable, healthy, answers bool) {
 	return len(origins) > 0, up && n >= need, up && n > 0
 }
 
-// listField is the list of pools that the entry comes from.
-func (e *Entry) listField() string {
-	scope := e.Scope
-	if i := strings.LastIndex(scope, ", "); i >= 0 {
-		scope = scope[i+2:]
-	}
-	for what, field := range map[string]string{"region ": "regionPools", "country ": "countryPools", "pop ": "popPools"} {
-		if key, ok := strings.CutPrefix(scope, what); ok {
-			return field + "." + key
-		}
-	}
-	return "defaultPools"
-}
-
 // onTheWay are the Virtual Routers and tunnels of every path of an entry that
 // have hosts, sorted.
 func (m *Model) onTheWay(e *Entry) []seats {
@@ -388,9 +416,9 @@ func (m *Model) lastResort(e *Entry, failed []Component) string {
 	case e.Kind == "route":
 		return "none while a network can have one route, and so one tunnel, per CIDR"
 	case e.balanced && !c.label():
-		return fmt.Sprintf("add a pool to %s that does without %s", e.listField(), join(failed))
+		return fmt.Sprintf("add a pool to %s that does without %s", e.field, join(failed))
 	case e.balanced:
-		return fmt.Sprintf("add a pool to %s outside %s", e.listField(), join(failed))
+		return fmt.Sprintf("add a pool to %s outside %s", e.field, join(failed))
 	case e.Kind == "hostname" || e.Kind == "dnsRecord":
 		switch c.Kind {
 		case KindVirtualRouter, KindTunnel:

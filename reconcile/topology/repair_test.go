@@ -30,6 +30,11 @@ var repairs = []struct {
 			}
 		}
 	}},
+	{regexp.MustCompile(`^end the maintenance of host/(h\d)$`), func(s *schema.Spec, _ *topology.Entry, x []string) {
+		h := s.Hosts[x[1]]
+		h.Maintenance = false
+		s.Hosts[x[1]] = h
+	}},
 	{regexp.MustCompile(`^pool (\w+) is not in (\S+): add it$`), func(s *schema.Spec, e *topology.Entry, x []string) { list(s, e, x[2], x[1]) }},
 	{regexp.MustCompile(`^lower minimumOrigins of pool (\w+),`), func(s *schema.Spec, _ *topology.Entry, x []string) {
 		p := s.Pools[x[1]]
@@ -119,6 +124,7 @@ func TestRepairsRepair(t *testing.T) {
 					}
 					tried[n]++
 					repaired := *s
+					repaired.Hosts = maps.Clone(s.Hosts)
 					repaired.Tunnels, repaired.VirtualRouters, repaired.Pools = maps.Clone(s.Tunnels), maps.Clone(s.VirtualRouters), maps.Clone(s.Pools)
 					repaired.LoadBalancers, repaired.PrivateLoadBalancers = maps.Clone(s.LoadBalancers), maps.Clone(s.PrivateLoadBalancers)
 					repair.make(&repaired, e, x)
@@ -153,4 +159,60 @@ func TestRepairOfAPathNamesItsHostname(t *testing.T) {
 		return
 	}
 	t.Error("no entry point of a path")
+}
+
+// TestARepairIsOutsideTheLabelThatFailed: a further host on the same site is
+// none.
+func TestARepairIsOutsideTheLabelThatFailed(t *testing.T) {
+	const pair = `
+stack: "home"
+hosts: {a: {address: "192.168.0.41", site: "x"}, b: {address: "192.168.0.42", site: "x"}}
+virtualRouters: web: {vrid: 50, interface: "eth0", addresses: ["192.168.0.40/24"], members: {a: {}, b: {}}}
+tunnels: home: {connectors: ["a", "b"], ingress: [{hostname: "www.example.com", service: "http://`
+	for _, c := range []struct{ service, want string }{
+		{"127.0.0.1", "add a connector on a host outside site/x to tunnel home"},
+		{"192.168.0.40", "add on a host outside site/x a connector to tunnel home and a member to virtualRouter web"},
+	} {
+		e := topology.New(specOf(t, pair+c.service+`"}]}`)).Spof(1).Entries[0]
+		if len(e.Cuts) == 0 || e.Cuts[0].Components[0].String() != "site/x" || e.Cuts[0].Repair != c.want {
+			t.Errorf("%s: %+v, want %q", c.service, e.Cuts, c.want)
+		}
+	}
+}
+
+// TestRecordsInACircleLeadNowhere says so.
+func TestRecordsInACircleLeadNowhere(t *testing.T) {
+	m := topology.New(specOf(t, `
+stack: "home"
+dnsRecords: a: {zone: "example.com", name: "a", type: "CNAME", content: "b.example.com"}
+dnsRecords: b: {zone: "example.com", name: "b", type: "CNAME", content: "a.example.com"}
+`))
+	for _, e := range m.Spof(1).Entries {
+		if e.Served || e.Why != "its records lead round in a circle" {
+			t.Errorf("%s: served %t, %q", e.ID(), e.Served, e.Why)
+		}
+	}
+}
+
+// TestWhyABalancerHasNobody names what is out of each pool.
+func TestWhyABalancerHasNobody(t *testing.T) {
+	m := topology.New(specOf(t, `
+stack: "home"
+monitors: web: {}
+pools: a: {monitor: "web", enabled: false, origins: o: address: "192.0.2.1"}
+pools: b: {monitor: "web", origins: o: {address: "192.0.2.2", weight: 0}}
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a"], fallbackPool: "a", steeringPolicy: "geo", regionPools: WEU: ["b"], rules: [{name: "r", overrides: {steeringPolicy: "random", pools: ["c"], poolWeights: c: 0}}]}
+pools: c: {monitor: "web", origins: o: address: "192.0.2.3"}
+`))
+	for scope, want := range map[string]string{
+		"region WEU": "pool a is disabled, pool b has no origin that is enabled",
+		"elsewhere":  "pool a is disabled",
+		"rule r":     "pool a is disabled, pool c has weight 0",
+	} {
+		for _, e := range m.Spof(1).Entries {
+			if e.Scope == scope && (e.Served || e.Why != want) {
+				t.Errorf("%s: served %t, %q, want %q", scope, e.Served, e.Why, want)
+			}
+		}
+	}
 }

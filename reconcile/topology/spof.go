@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -80,7 +81,21 @@ func (m *Model) Spof(depth int) *Report {
 // whyNot says why an entry is not served though nothing has failed.
 func (m *Model) whyNot(e *Entry) string {
 	if len(e.pools) == 0 && e.fallback == nil && e.balanced {
-		return "none of its pools has an origin that is enabled"
+		var why []string
+		names := append(slices.Clone(e.listed), e.last)
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			p := m.poolOf(e, name)
+			switch {
+			case p != nil && p.disabled:
+				why = append(why, fmt.Sprintf("pool %s is disabled", name))
+			case p == nil || len(p.origins) > 0:
+				why = append(why, fmt.Sprintf("pool %s has weight 0", name))
+			default:
+				why = append(why, fmt.Sprintf("pool %s has no origin that is enabled", name))
+			}
+		}
+		return strings.Join(why, ", ")
 	}
 	for _, p := range append(slices.Clip(e.pools), e.fallback) {
 		if p == nil {
@@ -102,6 +117,8 @@ type finder struct {
 	down  map[Component]map[Component]bool
 	ways  map[*Entry][]seats
 	hosts []candidate
+	// maintained are the hosts in maintenance, nil before anybody asks.
+	maintained []string
 }
 
 // takesDown tells whether the failure of one takes the other with it.

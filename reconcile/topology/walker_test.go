@@ -90,6 +90,16 @@ func (w walker) inside(tunnel, hostname, path string) bool {
 	if !ours {
 		return true
 	}
+	if path == "" && hostname != "" && !slices.ContainsFunc(t.Ingress, func(r schema.IngressRule) bool {
+		return r.Path == "" && (r.Hostname == hostname || r.Hostname == "" && !strings.HasPrefix(r.Service, "http_status"))
+	}) { // Requests for some paths are the only ones that anybody answers.
+		for _, r := range t.Ingress {
+			if r.Hostname == hostname && !strings.HasPrefix(r.Service, "http_status") {
+				path = r.Path
+				break
+			}
+		}
+	}
 	for _, r := range t.Ingress {
 		if r.Path != path || r.Hostname != "" && r.Hostname != hostname {
 			continue

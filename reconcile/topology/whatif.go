@@ -64,7 +64,7 @@ type Move struct {
 	// Handover is when the new one takes over where the former hands over, stopped
 	// or drained, and answers meanwhile: the new one's Skew_Time.
 	Handover schema.Duration `json:"handover,omitempty"`
-	// Sticky: with preempt false another member may be Active now.
+	// Sticky: another member may be Active now, which From would not take over from.
 	Sticky bool `json:"sticky,omitempty"`
 }
 
@@ -100,7 +100,7 @@ func (m *Model) WhatIf(failed []Component, region string) *Outcome {
 		x := EntryOutcome{Entry: *e, Before: m.serving(e, before), After: m.serving(e, after)}
 		x.Changed = !x.Before.equal(x.After)
 		if !x.Before.Served {
-			x.Before.Why = cmp.Or(x.Before.Why, m.cause(e))
+			x.Before.Why = cmp.Or(x.Before.Why, m.cause(e), m.whyNot(e))
 		}
 		if x.Changed && x.Before.Served {
 			x.Switches = m.switches(e, x, before, after, o.Moves)
@@ -121,13 +121,24 @@ func (m *Model) Regions() []string {
 	return sortedKeys(keys)
 }
 
+// inRegion tells whether requests from there may meet the entry. A balancer
+// that has no list for a country or data center may have one for where that is,
+// which no specification says: all of those are in.
 func (m *Model) inRegion(e *Entry, region string) bool {
 	if region == "" || !e.balanced || e.regionKey == region {
 		return true
 	}
-	return e.regionKey == "" && !slices.ContainsFunc(m.entries, func(o *Entry) bool {
-		return o.Kind == e.Kind && o.Name == e.Name && o.regionKey == region
-	})
+	wider := e.geoMap == ""
+	for _, o := range m.entries {
+		if o.regionKey != region {
+			continue
+		}
+		if o.Kind == e.Kind && o.Name == e.Name && o.rule == e.rule {
+			return false
+		}
+		wider = wider || slices.Index(geoMaps, o.geoMap) < slices.Index(geoMaps, e.geoMap)
+	}
+	return wider
 }
 
 func (m *Model) move(r *router, before, after *state) (Move, bool) {
@@ -136,7 +147,7 @@ func (m *Model) move(r *router, before, after *state) (Move, bool) {
 		return Move{}, false
 	}
 	v := m.spec.VirtualRouters[r.name]
-	move := Move{Router: r.name, Addresses: slices.Concat(v.Addresses, v.ExcludedAddresses), From: from.host, To: to.host, Sticky: !v.Preempt && !slices.Contains(r.active, from.host)}
+	move := Move{Router: r.name, Addresses: slices.Concat(v.Addresses, v.ExcludedAddresses), From: from.host, To: to.host, Sticky: m.sticky(r, from, before)}
 	if to.host != "" {
 		move.Death, move.Handover = ActiveDownInterval(v, to.priority), SkewTime(v, to.priority)
 	}
@@ -178,6 +189,25 @@ func (m *Model) active(r *router, s *state) member {
 		}
 	}
 	return member{}
+}
+
+// sticky tells whether another member may be Active, though this one is
+// preferred: it takes over from a lower priority only, and if it preempts.
+func (m *Model) sticky(r *router, preferred member, s *state) bool {
+	return preferred.host != "" && !slices.Contains(r.active, preferred.host) && slices.ContainsFunc(r.members, func(x member) bool {
+		return x.host != preferred.host && s.up(x.gate) && (x.priority == preferred.priority || !m.preempts(r.name, preferred.host))
+	})
+}
+
+// preempts tells whether a member takes over from one with a lower priority,
+// which who owns the addresses always does (RFC 9568, 6.1: Preempt_Mode).
+func (m *Model) preempts(router, host string) bool {
+	v := m.spec.VirtualRouters[router]
+	member := v.Members[host]
+	if member.Preempt != nil {
+		v.Preempt = *member.Preempt
+	}
+	return v.Preempt || member.Priority == 255
 }
 
 // ActiveDownInterval is how long a Backup router of that priority waits for
@@ -348,6 +378,8 @@ func (m *Model) monitorSwitch(e *Entry, p *pool, stays bool) Switch {
 		what = "leaves the dead origins of pool " + p.name
 	}
 	switch {
+	case p.foreign:
+		return Switch{By: "cloudflare", Detail: what + " once its monitor sees that; neither is of this specification"}
 	case spec.MonitorGroup != "" || !ok && spec.Monitor != "":
 		return Switch{By: "monitor/" + cmp.Or(spec.Monitor, spec.MonitorGroup), Detail: what + "; the monitor is not of this specification"}
 	case !ok:

@@ -89,15 +89,18 @@ func links(g *topology.Graph, marks Marks) []link {
 		if !ok || !ok2 || from == to {
 			continue
 		}
-		label := e.Label
+		label, last := e.Label, e.Kind == "fallback" && e.Label == ""
+		if e.Kind == "fallback" && !last { // Of a rule.
+			label += " fallback"
+		}
 		i, twice := known[[2]int{from, to}]
 		if !twice {
 			known[[2]int{from, to}] = len(all)
-			all = append(all, link{from: from, to: to, kind: e.Kind, label: label, off: off[from] || off[to], last: e.Kind == "fallback"})
+			all = append(all, link{from: from, to: to, kind: e.Kind, label: label, off: off[from] || off[to], last: last})
 			continue
 		}
 		l := &all[i]
-		l.last = l.last || e.Kind == "fallback"
+		l.last = l.last || last
 		if slices.Index(weight, e.Kind) < slices.Index(weight, l.kind) {
 			l.kind = e.Kind
 		}

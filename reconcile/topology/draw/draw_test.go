@@ -470,3 +470,21 @@ func BenchmarkSVG(b *testing.B) {
 		}
 	}
 }
+
+// TestTheFallbackOfARule is that of its requests alone.
+func TestTheFallbackOfARule(t *testing.T) {
+	const balancer, pool = "loadBalancer/www.example.com", "pool/a"
+	g := &topology.Graph{
+		Nodes: []topology.Node{{ID: balancer, Kind: "loadBalancer", Name: "www.example.com"}, {ID: pool, Kind: "pool", Name: "a"}},
+		Edges: []topology.Edge{{From: balancer, To: pool, Kind: "serves", Label: "1"}, {From: balancer, To: pool, Kind: "fallback", Label: "rule r"}},
+	}
+	for label, edges := range map[string][]topology.Edge{
+		"1, rule r fallback":           g.Edges,
+		"1, rule r fallback, fallback": append(g.Edges[:2:2], topology.Edge{From: balancer, To: pool, Kind: "fallback"}),
+	} {
+		text := string(DOT(&topology.Graph{Nodes: g.Nodes, Edges: edges}, nil, Options{}))
+		if !strings.Contains(text, `label="`+label+`"`) {
+			t.Errorf("no %q in\n%s", label, text)
+		}
+	}
+}
