@@ -247,6 +247,8 @@ func (b *builder) reach(from, address, label string) end {
 		if known, ok := b.addresses[a]; ok {
 			e = known
 		}
+	} else if _, ours := b.spec.Hosts[strings.ToLower(address)]; ours { // As its name leads to it on its LAN.
+		e.host = strings.ToLower(address)
 	}
 	switch {
 	case e.router != "":

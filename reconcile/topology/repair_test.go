@@ -216,3 +216,21 @@ pools: c: {monitor: "web", origins: o: address: "192.0.2.3"}
 		}
 	}
 }
+
+// TestAHostByItsName: a service behind a tunnel, or an origin, is on the host that the
+// specification has by that name, and fails with its site.
+func TestAHostByItsName(t *testing.T) {
+	m := topology.New(specOf(t, `
+stack: "home"
+hosts: {lb01: {address: "192.168.0.41", site: "x"}, lb02: {address: "192.168.0.42", site: "y"}, app: address: "192.168.0.50"}
+tunnels: home: {connectors: ["lb01", "lb02"], ingress: [
+	{hostname: "a.example.com", service: "http://App:8080"},
+	{hostname: "b.example.com", service: "http://elsewhere:8080"},
+]}
+`))
+	for i, want := range []string{"host/app", "address/elsewhere"} {
+		if cuts := m.Spof(1).Entries[i].Cuts; !slices.ContainsFunc(cuts, func(c topology.Cut) bool { return c.Components[0].String() == want }) {
+			t.Errorf("%s is not among %+v", want, cuts)
+		}
+	}
+}
