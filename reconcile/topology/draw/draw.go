@@ -136,6 +136,23 @@ func detail(n topology.Node) string {
 	return s
 }
 
+// fitting is as many whole parts of the detail as there is room for: first goes the
+// detail proper, and why it is out goes last.
+func fitting(n topology.Node, room int) string {
+	shorter := n
+	shorter.Detail = ""
+	choices := []string{detail(n), detail(shorter), word(n.Kind)}
+	if n.Out != "" {
+		choices = slices.Insert(choices, 2, n.Out)
+	}
+	for _, s := range choices {
+		if s = clean(s); cells(s) <= room {
+			return s
+		}
+	}
+	return shorten(clean(choices[len(choices)-1]), room)
+}
+
 var words = map[string]string{
 	"loadBalancer": "load balancer", "privateLoadBalancer": "private balancer", "dnsRecord": "DNS record", "virtualRouter": "Virtual Router",
 	"route": "private network",

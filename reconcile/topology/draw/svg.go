@@ -85,20 +85,21 @@ func (p *picture) badges(v int) string { return badgesOf(p.marks.of(p.g.Nodes[v]
 // is said as there is room for.
 func (p *picture) sub(v int) (badge, rest string) {
 	n := p.g.Nodes[v]
-	badge, rest = p.badges(v), clean(detail(n))
+	badge = p.badges(v)
 	note := clean(p.o.Notes[n.ID])
 	if badge == "" && note == "" {
-		return "", shorten(rest, mostSub)
+		return "", fitting(n, mostSub)
 	}
 	room := max(mostSub-cells(badge), 12)
 	if note == "" {
-		return badge, shorten(" · "+rest, room)
+		const between = " · "
+		return badge, between + fitting(n, room-cells(between))
 	}
 	if badge != "" {
 		note = " " + note
 	}
 	note = shorten(note, room)
-	for _, more := range []string{rest, clean(word(n.Kind))} {
+	for _, more := range []string{clean(detail(n)), clean(word(n.Kind))} {
 		if all := note + " · " + more; cells(all) <= room {
 			return badge, all
 		}
