@@ -333,11 +333,7 @@ func (d *demo) open(ctx context.Context, spec *schema.Spec, page string) error {
 	if page != "" {
 		fmt.Fprintf(d.out, "The page: %s\n", page)
 	}
-	for _, host := range d.lab.hosts(spec) {
-		if err := d.lab.site.power(ctx, host, true); err != nil {
-			return fmt.Errorf("%s: %w", host, err)
-		}
-	}
+	d.lab.begin = d.lab.power
 	abs, err := filepath.Abs(d.dir)
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ type unseen struct {
 }
 
 // Open pushes what a directory has, and waits for all hosts to run it: the
-// first step of every drill. The hosts have power.
+// first step of every drill. The hosts have power from then on.
 func (p *Player) Open(ctx context.Context, dir string) (*Outcome, error) {
 	p.world, p.down, p.backups = newWorld(), map[string]bool{}, map[string]map[string]time.Time{}
 	p.start = dir
