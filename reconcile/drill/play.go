@@ -81,7 +81,14 @@ func (s Step) fits(spec *schema.Spec) error {
 			return fmt.Errorf("%s: the specification has no %s", s, id)
 		}
 	case Expect:
-		if s.Args[0] != "active" {
+		switch s.Args[0] {
+		case "served", "unserved":
+			if _, err := entry(topology.New(spec), s.Args[1]); err != nil {
+				return fmt.Errorf("%s: %w", s, err)
+			}
+			return nil
+		case "active":
+		default:
 			return nil
 		}
 		if _, known := spec.VirtualRouters[s.Args[1]]; !known {
@@ -215,6 +222,9 @@ func (p *Player) act(ctx context.Context, s Step, o *Outcome, active map[string]
 		if len(s.Args) > 1 {
 			iface = s.Args[1]
 		}
+		if err := w.canCable(host, iface, s.Verb == Plug); err != nil {
+			return err
+		}
 		if s.Verb == Unplug {
 			p.await(ctx, host, active)
 			silenced[host] = true
@@ -228,6 +238,9 @@ func (p *Player) act(ctx context.Context, s Step, o *Outcome, active map[string]
 		}
 		return p.Lab.Cable(ctx, host, iface, s.Verb == Plug)
 	case Split:
+		if w.apart != nil {
+			return errors.New("there is a split already: heal it first")
+		}
 		now()
 		w.apart = slices.Clone(s.Args)
 		return p.Lab.Split(ctx, s.Args, true)
@@ -300,7 +313,9 @@ func (p *Player) push(ctx context.Context, s Step, o *Outcome) error {
 	if err != nil && !errors.As(err, &invalid) {
 		return err
 	}
-	o.Revision, p.pushed = revision, former
+	if o.Revision = revision; before != nil { // The first one leaves nothing to go back to.
+		p.pushed = former
+	}
 	if invalid != nil {
 		o.Why = invalid.Error()
 		if s.Verb == Maintenance {
@@ -439,7 +454,7 @@ func (p *Player) expect(ctx context.Context, s Step, o *Outcome) error {
 			o.deviates("%s was not refused", last.Step)
 		}
 	case "served", "unserved":
-		c, err := p.entry(s.Args[1])
+		c, err := entry(p.world.model, s.Args[1])
 		if err != nil {
 			return err
 		}
@@ -450,9 +465,10 @@ func (p *Player) expect(ctx context.Context, s Step, o *Outcome) error {
 	return nil
 }
 
-func (p *Player) entry(name string) (*topology.Entry, error) {
+// entry is an entry point by its name.
+func entry(m *topology.Model, name string) (*topology.Entry, error) {
 	var names []string
-	for _, e := range p.world.model.Entries() {
+	for _, e := range m.Entries() {
 		if e.ID() == name {
 			return e, nil
 		}

@@ -2,6 +2,7 @@ package drill
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -243,6 +244,22 @@ func (w *world) parted(name string, able, active []string) (hosts []string) {
 	}
 	slices.Sort(hosts)
 	return hosts
+}
+
+// canCable says why a cable cannot be plugged in, or pulled: it is so already.
+func (w *world) canCable(host, iface string, plug bool) error {
+	out := w.unplugged[host]
+	any := false
+	for _, is := range out {
+		any = any || is
+	}
+	switch {
+	case !plug && (out[""] || out[iface]), plug && iface != "" && !out[""] && !out[iface], plug && !any:
+		return fmt.Errorf("it is %sged already", map[bool]string{true: "plug", false: "unplug"}[plug])
+	case plug && iface != "" && out[""]:
+		return fmt.Errorf("all of its cables are out: plug %s", host)
+	}
+	return nil
 }
 
 // failed are the hosts that serve nothing, and the Virtual Routers that nobody
