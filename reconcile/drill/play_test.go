@@ -287,6 +287,29 @@ func TestWhatIsMeasured(t *testing.T) {
 	}
 }
 
+// equal is the pair with one priority.
+var equal = strings.Replace(pair, "150", "100", 1)
+
+// TestOfEqualsWhoeverIsFirst: neither takes over from the other, so that the
+// address is with the one that was there first.
+func TestOfEqualsWhoeverIsFirst(t *testing.T) {
+	a, start := stage(t)
+	a.specs[equal] = specOf(t, equal)
+	if err := os.WriteFile(filepath.Join(start, "edge.cue"), []byte(equal), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := &Player{Lab: a, Resync: 3 * time.Second, Poll: time.Second}
+		o, err := p.Open(t.Context(), start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(o.Deviations) > 0 || len(o.Routers) != 1 || !slices.Equal(o.Routers[0].To, []string{"lb01"}) {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
 // TestWhatCannotBePlayed: the error has the line, and says why.
 func TestWhatCannotBePlayed(t *testing.T) {
 	for script, says := range map[string]string{
@@ -395,6 +418,17 @@ func TestTheStandardDrill(t *testing.T) {
 	}
 	if err := Standard(specOf(t, pair)).Fits(specOf(t, pair)); err != nil {
 		t.Error(err)
+	}
+	verbs = nil
+	for _, s := range Standard(specOf(t, equal)).Steps[:10] {
+		if s.Verb != Say {
+			verbs = append(verbs, s.String())
+		}
+	}
+	// Who comes back does not take over.
+	want = "kill lb02,boot lb02,stop lb01,start lb01,maintenance lb02 on,maintenance lb02 off"
+	if got := strings.Join(verbs, ","); got != want {
+		t.Errorf("got %s", got)
 	}
 	alone := specOf(t, "package edge\nstack: \"one\"\nhosts: a: address: \"192.0.2.1\"\ndnsRecords: www: {zone: \"example.com\", name: \"www.example.com\", type: \"A\", content: \"192.0.2.9\"}\n")
 	if got := Standard(alone).Steps; len(got) != 6 || got[1].String() != "drift dnsRecord/www" {

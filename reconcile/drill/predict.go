@@ -129,9 +129,8 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	best := able[0]
 	current := w.current(able, active)
 	member := w.members[name][best]
-	preempts := member.Preempt || member.Priority == 255
 	switch {
-	case current != "" && (!preempts || w.priority(name, current) >= w.priority(name, best)):
+	case current != "" && !w.takes(name, best, current):
 		best = current // It stays, and of two in a healed split the better one.
 	case current != "":
 		p.Cause = Preempt
@@ -151,6 +150,12 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	}
 	p.To = []string{best}
 	return p
+}
+
+// takes tells whether a member takes over from another one that goes on.
+func (w *world) takes(name, host, from string) bool {
+	m := w.members[name][host]
+	return (m.Preempt || m.Priority == 255) && w.priority(name, host) > w.priority(name, from)
 }
 
 // current is the Active host that may go on, the better one of several; "" for

@@ -82,6 +82,9 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 		if x.Cause == First && len(is) == 1 && !p.world.members[x.Router][is[0]].Preempt && slices.Contains(p.world.able(x.Router), is[0]) {
 			x.To = is // The first one that starts, and it stays.
 		}
+		if len(is) == 1 && len(x.To) == 1 && p.equals(x.Router, is[0], x.To[0]) && (x.Cause == First || x.Cause == Death || x.Cause == Release) {
+			x.To = is // Of several with the same priority whoever is first.
+		}
 		if !slices.Equal(is, x.To) {
 			return x.Router + ": " + list(x.To) + " is to be Active, and " + list(is) + " is"
 		}
@@ -126,6 +129,12 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 		o.Applied = lasted(now.Sub(o.At))
 	}
 	return ""
+}
+
+// equals tells whether one member is as good as another.
+func (p *Player) equals(router, host, other string) bool {
+	able := p.world.able(router)
+	return slices.Contains(able, host) && slices.Contains(able, other) && p.world.priority(router, host) == p.world.priority(router, other)
 }
 
 // behind says which Virtual Router has other parameters on the wire than the

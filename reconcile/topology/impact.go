@@ -112,12 +112,22 @@ func (c *comparison) routers() {
 			c.tell(reconcile.Mastership, id, "", "has no member in service any more: nobody has its addresses")
 		case from == "":
 			c.tell(reconcile.Mastership, id, "", "gets its addresses on %s", to)
-		case c.before.sticky(name) && c.after.serves(r, from, then):
-			// Nobody takes over from a router that goes on.
+		case (c.before.sticky(name) || r.alike(from, to)) && c.after.serves(r, from, then):
+			// Nobody takes over from a router that goes on, nor does an equal.
+		case c.before.routers[name].alike(from, to) && c.before.serves(c.before.routers[name], to, now):
+			c.tell(reconcile.Mastership, id, "", "mastership moves %s -> %s, unless %s has it: they have the same priority", from, to, to)
 		default:
 			c.tell(reconcile.Mastership, id, "", "mastership moves %s -> %s", from, to)
 		}
 	}
+}
+
+// alike tells whether two members have the same priority: whichever was first
+// goes on.
+func (r *router) alike(a, b string) bool {
+	return slices.ContainsFunc(r.members, func(x member) bool {
+		return x.host == a && slices.ContainsFunc(r.members, func(y member) bool { return y.host == b && x.priority == y.priority })
+	})
 }
 
 func (m *Model) sticky(router string) bool { return !m.spec.VirtualRouters[router].Preempt }
