@@ -287,6 +287,33 @@ func TestWhatIsMeasured(t *testing.T) {
 	}
 }
 
+// TestWhatACheckTakes: until it has found that something fails, requests reach
+// that.
+func TestWhatACheckTakes(t *testing.T) {
+	p := &Player{world: newWorld()}
+	p.world.follow(specOf(t, pair+"checks: caddy: {interval: \"200ms\", timeout: \"100ms\", fall: 4}\n"))
+	x := Prediction{Router: "web", From: []string{"lb01"}, To: []string{"lb02"}, Cause: Release}
+	for _, c := range []struct {
+		args        []string
+		after       time.Duration
+		found, most time.Duration
+		late        int
+	}{
+		{[]string{"lb01", "caddy", "fail"}, 650 * time.Millisecond, 650 * time.Millisecond, 800 * time.Millisecond, 0},
+		{[]string{"lb01", "caddy", "fail"}, 1200 * time.Millisecond, 1200 * time.Millisecond, 800 * time.Millisecond, 1},
+		{[]string{"lb01", "caddy", "pass"}, 650 * time.Millisecond, 0, 0, 0},
+	} {
+		o := &Outcome{Step: Step{Verb: Check, Args: c.args}, At: time.Now()}
+		adverts := []Advert{{o.At.Add(time.Millisecond), "lb01", "eth0", 50, false, 150}, {o.At.Add(c.after), "lb01", "eth0", 50, false, 0}}
+		for range 2 { // as for two Virtual Routers
+			p.find(o, x, adverts)
+		}
+		if time.Duration(o.Found) != c.found || time.Duration(o.Within) != c.most || len(o.Times) != c.late {
+			t.Errorf("%v after %s: %+v", c.args, c.after, o)
+		}
+	}
+}
+
 // equal is the pair with one priority.
 var equal = strings.Replace(pair, "150", "100", 1)
 

@@ -189,6 +189,7 @@ func (p *Player) measure(o *Outcome, hosts map[string]Host, predictions []Predic
 			silent = max(silent, all)
 		}
 		s.Took = p.took(o, x, adverts, hosts)
+		p.find(o, x, adverts)
 		turns := p.turns(o, x, adverts)
 		if x.Cause == "" && s.Quiet == 0 && slices.Equal(s.Now, x.To) && len(turns) == 0 {
 			continue
@@ -233,13 +234,7 @@ func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[stri
 			}
 		}
 	case Release:
-		for _, host := range x.From {
-			for _, a := range p.of(x.Router, host, adverts) {
-				if a.Priority == 0 && a.Time.After(o.At) && began.IsZero() {
-					began = a.Time
-				}
-			}
-		}
+		began = p.released(o, x, adverts)
 	case Preempt:
 		if since := p.backups[x.Router][x.To[0]]; since.After(o.At) {
 			began = since
@@ -249,6 +244,34 @@ func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[stri
 		return 0
 	}
 	return lasted(first.Sub(began))
+}
+
+// released is when a host said that it gives up; zero where nobody heard it.
+func (p *Player) released(o *Outcome, x Prediction, adverts []Advert) time.Time {
+	for _, host := range x.From {
+		for _, a := range p.of(x.Router, host, adverts) {
+			if a.Priority == 0 && a.Time.After(o.At) {
+				return a.Time
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// find notes how long a check that fails took to move the first address.
+func (p *Player) find(o *Outcome, x Prediction, adverts []Advert) {
+	if o.Step.Verb != Check || o.Step.Args[2] != "fail" || x.Cause != Release {
+		return
+	}
+	at := p.released(o, x, adverts)
+	if at.IsZero() || o.Found > 0 {
+		return
+	}
+	check := p.world.spec.Checks[o.Step.Args[1]].WithDefaults()
+	o.Found, o.Within = lasted(at.Sub(o.At)), check.Interval*schema.Duration(check.Fall)
+	if o.Found > o.Within && !near(o.Within, o.Found) {
+		o.Times = append(o.Times, fmt.Sprintf("the check found it after %s, and %s at most was predicted", round(o.Found), round(o.Within)))
+	}
 }
 
 // turns are the hosts that were Active one after the other, where that is more
