@@ -325,7 +325,7 @@ func labEnvironment(l *lab) {
 // open starts the hosts with the specification.
 func (d *demo) open(ctx context.Context, spec *schema.Spec, page string) error {
 	hosts := len(spec.Hosts)
-	d.say("One specification: %s, %s, %s. What its hosts, tunnels and pools cannot lose:", count(hosts, "host"), count(len(spec.VirtualRouters), "Virtual Router"), count(len(spec.LoadBalancers)+len(spec.PrivateLoadBalancers), "load balancer"))
+	d.say("One specification: %s, %s, %s. What a single failure cuts off:", count(hosts, "host"), count(len(spec.VirtualRouters), "Virtual Router"), count(len(spec.LoadBalancers)+len(spec.PrivateLoadBalancers), "load balancer"))
 	if err := render.Spof(d.out, topology.New(spec).Spof(1), d.style); err != nil {
 		return err
 	}

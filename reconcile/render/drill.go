@@ -66,6 +66,11 @@ func DrillStep(w io.Writer, o *drill.Outcome, s Style) error {
 // behind its addresses failed, which nobody asked.
 func routerWords(r *drill.Switched, behind bool) string {
 	words := who(r)
+	if len(r.From) == 0 && len(r.Now) == 1 {
+		words += " is Active"
+	} else if len(r.From) == 0 && len(r.Now) > 1 {
+		words += " are Active"
+	}
 	if r.Took > 0 {
 		words += fmt.Sprintf(" %s after %s, predicted %s (%.2f)", since(r.Cause), span(r.Took), span(r.Switch), ratio(r.Switch, r.Took))
 	}
@@ -163,8 +168,11 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 				predicted, measured, share = span(r.Switch), span(r.Took), fmt.Sprintf("%.3f", ratio(r.Switch, r.Took))
 			}
 			silent, quiet := span(r.Silent), span(r.Quiet)
-			if len(r.From) == 0 || r.Unasked {
+			switch {
+			case len(r.From) == 0 || r.Unasked:
 				silent, quiet = "-", "-"
+			case len(r.To) == 0:
+				silent = "no end"
 			}
 			fmt.Fprintf(t, "%s\t%s: %s\t%s\t%s\t%s\t%s\t%s\t%d\n", step, r.Router, who(r), predicted, measured, share, silent, quiet, r.Lost)
 			rows++

@@ -30,6 +30,7 @@ func drilled() []*drill.Outcome {
 		{Step: step(drill.Check, "lb01", "caddy", "fail"), Found: ms(638), Within: ms(1000), Routers: []drill.Switched{moved(drill.Release, 1005, 0, 0)}},
 		{Step: step(drill.Drift, "pool/tokyo"), Corrected: ms(2500), Resync: ms(3000)},
 		{Step: step(drill.Mistake), Revision: strings.Repeat("b", 40), Refused: ms(900), Why: "edge.cue:1:1: wrong\n\x1b[2Jedge.cue:2:1: too"},
+		{Step: step(drill.Kill, "lb02"), Routers: []drill.Switched{{Prediction: drill.Prediction{Router: "web", From: []string{"lb02"}, Cause: drill.Release}, Quiet: ms(300), Lost: 60}}},
 		{Step: step(drill.Expect, "active", "web", "lb01"), Deviations: []string{"lb02 is Active for web, and lb01 was expected"}},
 	}
 }
@@ -42,7 +43,7 @@ func TestADrillIsShown(t *testing.T) {
 		}
 	}
 	want := `    aaaaaaaaaaaa runs on all hosts after 1.5s; the edge is as it has it after 1.6s
-    web: lb01
+    web: lb01 is Active
     web: lb01 -> lb02 since the last advertisement, after 1.005s, predicted 1s (1.00); nobody answered for 1.01s, 202 requests lost
     nobody answers for hostname/a.example.com now
     web: lb01 -> lb02 since it said so, after 1.2s, predicted 1s (1.20); no request was lost
@@ -53,6 +54,7 @@ func TestADrillIsShown(t *testing.T) {
     bbbbbbbbbbbb is refused by all hosts after 900ms:
       edge.cue:1:1: wrong
       \x1b[2Jedge.cue:2:1: too
+    web: lb02 -> nobody
     OTHERWISE: lb02 is Active for web, and lb01 was expected
 `
 	if got := b.String(); got != want {
@@ -70,6 +72,7 @@ check lb01 caddy fail  found by its check    1s at most  638ms     -      -     
 check lb01 caddy fail  web: lb01 -> lb02     1s          1.005s    1.005  0s                 0s        0
 drift pool/tokyo       corrected             3s at most  2.5s      -      -                  -         -
 mistake                refused by all hosts  -           900ms     -      0s                 0s        0
+kill lb02              web: lb02 -> nobody   -           -         -      no end             300ms     60
 `
 	if got := b.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -93,7 +96,7 @@ func TestADrillInJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(b.String()), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Version != 1 || got.Deviations != 2 || len(got.Steps) != 7 || got.Steps[1].Step.Verb != "kill" || got.Steps[1].VirtualRouters[0].Took != "1.005s" || got.Steps[1].VirtualRouters[0].Switch != "1s" {
+	if got.Version != 1 || got.Deviations != 2 || len(got.Steps) != 8 || got.Steps[1].Step.Verb != "kill" || got.Steps[1].VirtualRouters[0].Took != "1.005s" || got.Steps[1].VirtualRouters[0].Switch != "1s" {
 		t.Errorf("%+v", got)
 	}
 	if n := render.Deviations(drilled(), false); n != 1 {
