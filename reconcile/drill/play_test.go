@@ -235,6 +235,7 @@ func TestWhatIsMeasured(t *testing.T) {
 		{"another", "kill lb01\nexpect active web lb01", func(*actor) {}, "lb02 is Active for web, and lb01 was expected"},
 		{"drift", "drift pool/tokyo", func(*actor) {}, "the specification has no"},
 		{"a mistake", "mistake\nexpect refused\nrevert", func(*actor) {}, ""},
+		{"a mistake that nobody can read yet", "service git down\nmistake\nservice git up\nexpect refused\nrevert", func(*actor) {}, ""},
 		{"no mistake", "maintenance lb02 off\nexpect refused", func(*actor) {}, "maintenance lb02 off was not refused"},
 		{"a push that costs answers", "maintenance lb02 off", func(a *actor) { a.loses = true }, "web: nobody answered for 2s, and 0s was predicted"},
 		{"a host that does not follow", "mistake", func(a *actor) {

@@ -21,6 +21,8 @@ type Outcome struct {
 	Applied  schema.Duration `json:"applied,omitempty"`
 	Refused  schema.Duration `json:"refused,omitempty"`
 	Why      string          `json:"why,omitempty"`
+	// Unread says that a push waits for Git to be reached again.
+	Unread bool `json:"unread,omitempty"`
 	// Corrected is how long drift lasted, and Resync how often it is looked for.
 	Corrected schema.Duration `json:"corrected,omitempty"`
 	Resync    schema.Duration `json:"resync,omitempty"`

@@ -26,6 +26,9 @@ func DrillStep(w io.Writer, o *drill.Outcome, s Style) error {
 	for _, i := range o.Impact {
 		line("traffic: %s", i)
 	}
+	if o.Unread {
+		line("it is pushed, and no host can read it yet")
+	}
 	if o.Running > 0 {
 		at := ""
 		if o.Applied > 0 {

@@ -31,6 +31,7 @@ func drilled() []*drill.Outcome {
 		{Step: step(drill.Drift, "pool/tokyo"), Corrected: ms(2500), Resync: ms(3000)},
 		{Step: step(drill.Mistake), Revision: strings.Repeat("b", 40), Refused: ms(900), Why: "edge.cue:1:1: wrong\n\x1b[2Jedge.cue:2:1: too"},
 		{Step: step(drill.Kill, "lb02"), Routers: []drill.Switched{{Prediction: drill.Prediction{Router: "web", From: []string{"lb02"}, Cause: drill.Release}, Quiet: ms(300), Lost: 60}}},
+		{Step: step(drill.Revert), Unread: true},
 		{Step: step(drill.Expect, "active", "web", "lb01"), Deviations: []string{"lb02 is Active for web, and lb01 was expected"}},
 	}
 }
@@ -55,6 +56,7 @@ func TestADrillIsShown(t *testing.T) {
       edge.cue:1:1: wrong
       \x1b[2Jedge.cue:2:1: too
     web: lb02 -> nobody
+    it is pushed, and no host can read it yet
     OTHERWISE: lb02 is Active for web, and lb01 was expected
 `
 	if got := b.String(); got != want {
@@ -96,7 +98,7 @@ func TestADrillInJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(b.String()), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Version != 1 || got.Deviations != 2 || len(got.Steps) != 8 || got.Steps[1].Step.Verb != "kill" || got.Steps[1].VirtualRouters[0].Took != "1.005s" || got.Steps[1].VirtualRouters[0].Switch != "1s" {
+	if got.Version != 1 || got.Deviations != 2 || len(got.Steps) != 9 || got.Steps[1].Step.Verb != "kill" || got.Steps[1].VirtualRouters[0].Took != "1.005s" || got.Steps[1].VirtualRouters[0].Switch != "1s" {
 		t.Errorf("%+v", got)
 	}
 	if n := render.Deviations(drilled(), false); n != 1 {
