@@ -325,7 +325,7 @@ func labEnvironment(l *lab) {
 // open starts the hosts with the specification.
 func (d *demo) open(ctx context.Context, spec *schema.Spec, page string) error {
 	hosts := len(spec.Hosts)
-	d.say("One specification: %s, %s, %s. What its hosts, tunnels and pools cannot lose:", count(hosts, "host"), count(len(spec.VirtualRouters), "Virtual Router"), count(len(spec.LoadBalancers)+len(spec.PrivateLoadBalancers), "load balancer"))
+	d.say("One specification: %s, %s, %s. What a single failure cuts off:", count(hosts, "host"), count(len(spec.VirtualRouters), "Virtual Router"), count(len(spec.LoadBalancers)+len(spec.PrivateLoadBalancers), "load balancer"))
 	if err := render.Spof(d.out, topology.New(spec).Spof(1), d.style); err != nil {
 		return err
 	}
@@ -333,11 +333,7 @@ func (d *demo) open(ctx context.Context, spec *schema.Spec, page string) error {
 	if page != "" {
 		fmt.Fprintf(d.out, "The page: %s\n", page)
 	}
-	for _, host := range d.lab.hosts(spec) {
-		if err := d.lab.site.power(ctx, host, true); err != nil {
-			return fmt.Errorf("%s: %w", host, err)
-		}
-	}
+	d.lab.begin = d.lab.power
 	abs, err := filepath.Abs(d.dir)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,6 +47,10 @@ type lab struct {
 	spec *schema.Spec    // pushed last that evaluates
 	gone map[string]bool // hosts that cannot be reached
 	stop func()          // what watches
+
+	// begin is called when the first specification is there; nil where nothing is
+	// to be done then. It is Push's alone.
+	begin func(ctx context.Context, spec *schema.Spec) error
 }
 
 // labSite is where the hosts of a lab are: network namespaces, or memory.
@@ -238,7 +243,31 @@ func (l *lab) Push(ctx context.Context, message string, edit func(dir string) er
 			}
 		}
 	}
+	if begin := l.begin; begin != nil {
+		l.begin = nil
+		if err := begin(ctx, spec); err != nil {
+			return "", nil, err
+		}
+	}
 	return revision, spec, nil
+}
+
+// power gives all hosts power, those that the leader's addresses would rather be
+// with first: they read the specification as they start, so that the edge has
+// the leader from the beginning that it is to have. One that is replaced
+// while it makes a tunnel leaves one that no other host knows as its own.
+func (l *lab) power(ctx context.Context, spec *schema.Spec) error {
+	hosts := l.hosts(spec)
+	if leader := spec.Leader; leader != nil {
+		members := spec.VirtualRouters[leader.VirtualRouter].Members
+		slices.SortStableFunc(hosts, func(a, b string) int { return cmp.Compare(members[b].Priority, members[a].Priority) })
+	}
+	for _, host := range hosts {
+		if err := l.site.power(ctx, host, true); err != nil {
+			return fmt.Errorf("%s: %w", host, err)
+		}
+	}
+	return nil
 }
 
 // running is the specification that was pushed last and evaluates.

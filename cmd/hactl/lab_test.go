@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -333,6 +335,52 @@ func TestKilledDemosLeaveNothingForGood(t *testing.T) {
 	for _, dir := range []string{living, other, fresh, link, filepath.Join(other, "hosts", "lb01")} {
 		if _, err := os.Lstat(dir); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// poweredSite notes in which order hosts get power.
+type poweredSite struct {
+	labSite
+	hosts []string
+}
+
+func (s *poweredSite) power(_ context.Context, host string, _ bool) error {
+	s.hosts = append(s.hosts, host)
+	return nil
+}
+
+// TestALabBeginsWithItsLeader: hosts start when there is something to read, the
+// one first that is to lead, so that none is replaced amid its first changes.
+func TestALabBeginsWithItsLeader(t *testing.T) {
+	text := strings.Replace(twoHosts, "a: priority: 150", "a: priority: 90", 1)
+	spec := loadText(t, text)
+	layout, err := netns.Plan(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := &poweredSite{labSite: newMemorySite(t.TempDir(), layout)}
+	l, err := newLab(t.Context(), t.TempDir(), nil, layout, st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	l.begin = l.power
+	for range 2 {
+		if _, _, err := l.Push(t.Context(), "test", func(dir string) error {
+			if len(st.hosts) != 0 && len(st.hosts) != 2 {
+				t.Errorf("%v have power", st.hosts)
+			}
+			return os.WriteFile(filepath.Join(dir, "edge.cue"), []byte(text), 0o600)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"b", "a"}; !slices.Equal(st.hosts, want) {
+			t.Errorf("%v have power, want %v", st.hosts, want)
 		}
 	}
 }

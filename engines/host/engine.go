@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"sync"
@@ -90,16 +91,14 @@ type file struct {
 // the calling thread, and reads links and addresses.
 func newEngine(dir string) (_ *Engine, err error) {
 	e := &Engine{
-		dir: dir, started: time.Now(), epoll: -1, timer: -1, wake: -1, armed: vrrp.Never, retryAt: vrrp.Never, lingerAt: vrrp.Never,
+		dir: dir, epoll: -1, timer: -1, wake: -1, armed: vrrp.Never, retryAt: vrrp.Never, lingerAt: vrrp.Never,
 		links: map[string]*link{}, byIndex: map[int]*link{}, results: map[string]Result{}, maintenance: map[string]bool{},
 		virtual: map[netip.Addr]bool{}, receiver: newReceiver(), sender: newSender(),
 		scratch: make([]byte, 2048), events: make(chan Event, 1024), ended: make(chan struct{}),
 	}
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return nil, os.NewSyscallError("clock_gettime", err)
+	if e.started, e.epoch, err = instant(); err != nil {
+		return nil, err
 	}
-	e.epoch = ts.Nano()
 	defer func() {
 		if err != nil {
 			e.close()
@@ -174,6 +173,29 @@ func (e *Engine) forget(fd int) {
 	if fd < len(e.files) {
 		e.files[fd] = file{}
 	}
+}
+
+// instant is now by Go's clock and by CLOCK_MONOTONIC, which timers go by. What
+// lies between the two readings makes every timer of this process late by that, so
+// that of several the nearest counts. The second is never before the first: a timer
+// that is early would be for nothing.
+func instant() (now time.Time, monotonic int64, err error) {
+	const near = 5 * time.Microsecond
+	least := time.Duration(math.MaxInt64)
+	for range 100 {
+		var ts unix.Timespec
+		begun := time.Now()
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+			return now, 0, os.NewSyscallError("clock_gettime", err)
+		}
+		if gap := time.Since(begun); gap < least {
+			now, monotonic, least = begun, ts.Nano(), gap
+		}
+		if least < near {
+			break
+		}
+	}
+	return now, monotonic, nil
 }
 
 func (e *Engine) clock() time.Duration { return time.Since(e.started) }

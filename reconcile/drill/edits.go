@@ -112,7 +112,9 @@ func replace(dir, name, old, now string) error {
 	}
 	path := filepath.Join(dir, name)
 	b, err := os.ReadFile(path)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: the specification has no such file", name)
+	} else if err != nil {
 		return err
 	}
 	switch n := strings.Count(string(b), old); {

@@ -37,14 +37,8 @@ type Player struct {
 	unserved []string
 }
 
-// unseen is a revision that was pushed while Git could not be reached.
-type unseen struct {
-	revision string
-	spec     *schema.Spec
-}
-
 // Open pushes what a directory has, and waits for all hosts to run it: the
-// first step of every drill. The hosts have power.
+// first step of every drill. The hosts have power from then on.
 func (p *Player) Open(ctx context.Context, dir string) (*Outcome, error) {
 	p.world, p.down, p.backups = newWorld(), map[string]bool{}, map[string]map[string]time.Time{}
 	p.start = dir
@@ -81,7 +75,14 @@ func (s Step) fits(spec *schema.Spec) error {
 			return fmt.Errorf("%s: the specification has no %s", s, id)
 		}
 	case Expect:
-		if s.Args[0] != "active" {
+		switch s.Args[0] {
+		case "served", "unserved":
+			if _, err := entry(topology.New(spec), s.Args[1]); err != nil {
+				return fmt.Errorf("%s: %w", s, err)
+			}
+			return nil
+		case "active":
+		default:
 			return nil
 		}
 		if _, known := spec.VirtualRouters[s.Args[1]]; !known {
@@ -215,6 +216,9 @@ func (p *Player) act(ctx context.Context, s Step, o *Outcome, active map[string]
 		if len(s.Args) > 1 {
 			iface = s.Args[1]
 		}
+		if err := w.canCable(host, iface, s.Verb == Plug); err != nil {
+			return err
+		}
 		if s.Verb == Unplug {
 			p.await(ctx, host, active)
 			silenced[host] = true
@@ -228,6 +232,9 @@ func (p *Player) act(ctx context.Context, s Step, o *Outcome, active map[string]
 		}
 		return p.Lab.Cable(ctx, host, iface, s.Verb == Plug)
 	case Split:
+		if w.apart != nil {
+			return errors.New("there is a split already: heal it first")
+		}
 		now()
 		w.apart = slices.Clone(s.Args)
 		return p.Lab.Split(ctx, s.Args, true)
@@ -244,8 +251,11 @@ func (p *Player) act(ctx context.Context, s Step, o *Outcome, active map[string]
 		up := s.Args[1] == "up"
 		p.down[s.Args[0]] = !up
 		if u := p.unseen; u != nil && !p.down["git"] {
-			p.unseen, p.head, o.Revision = nil, u.revision, u.revision
-			w.follow(u.spec)
+			p.unseen, o.Revision = nil, u.revision
+			if u.spec != nil {
+				p.head, o.Impact = u.revision, impact(w.spec, u.spec)
+				w.follow(u.spec)
+			}
 		}
 		return p.Lab.Service(ctx, s.Args[0], up)
 	case Check:
@@ -258,78 +268,6 @@ func (p *Player) act(ctx context.Context, s Step, o *Outcome, active map[string]
 	}
 	return fmt.Errorf("there is no step %q", s.Verb)
 }
-
-// push pushes what a step changes in the specification.
-func (p *Player) push(ctx context.Context, s Step, o *Outcome) error {
-	before := p.world.spec
-	var former folder
-	edit := func(dir string) (err error) {
-		if former, err = readFolder(dir); err != nil {
-			return err
-		}
-		switch s.Verb {
-		case Push:
-			path := s.Args[0]
-			switch {
-			case before == nil:
-				path = p.start
-			case !filepath.IsAbs(path):
-				path = filepath.Join(p.Dir, path)
-			}
-			err = take(path, dir)
-		case Edit:
-			err = replace(dir, s.Args[0], s.Args[1], s.Args[2])
-		case Revert:
-			if p.pushed == nil {
-				return errors.New("there is no push to take back")
-			}
-			err = p.pushed.write(dir)
-		case Mistake:
-			err = blunder(dir)
-		case Maintenance:
-			drained := slices.DeleteFunc(drainedIn(former), func(h string) bool { return h == s.Args[0] })
-			if s.Args[1] == "on" {
-				drained = append(drained, s.Args[0])
-			}
-			err = drain(dir, drained)
-		}
-		return err
-	}
-	revision, spec, err := p.Lab.Push(ctx, s.String(), edit)
-	var invalid *InvalidError
-	if err != nil && !errors.As(err, &invalid) {
-		return err
-	}
-	o.Revision, p.pushed = revision, former
-	if invalid != nil {
-		o.Why = invalid.Error()
-		if s.Verb == Maintenance {
-			o.deviates("the specification does not evaluate with that")
-		}
-		return nil
-	}
-	if s.Verb == Maintenance && spec.Hosts[s.Args[0]].Maintenance != (s.Args[1] == "on") {
-		o.deviates("%s is in maintenance as before: the specification itself says so", s.Args[0])
-	}
-	if p.down["git"] && before != nil {
-		p.unseen, o.Revision = &unseen{revision, spec}, "" // Nobody can know yet.
-		return nil
-	}
-	p.head = revision
-	p.world.follow(spec)
-	if before != nil {
-		for _, f := range topology.Compare(before, spec) {
-			o.Impact = append(o.Impact, strings.TrimSpace(f.ID.String()+" "+f.Message))
-		}
-	}
-	return nil
-}
-
-// InvalidError is that of a Lab's Push for a specification that was pushed, and
-// does not evaluate.
-type InvalidError struct{ Problems string }
-
-func (e *InvalidError) Error() string { return e.Problems }
 
 // await waits for the next advertisement of a host that is Active, of the
 // Virtual Router that sends the fewest: the worst moment to die at. Where there
@@ -439,7 +377,7 @@ func (p *Player) expect(ctx context.Context, s Step, o *Outcome) error {
 			o.deviates("%s was not refused", last.Step)
 		}
 	case "served", "unserved":
-		c, err := p.entry(s.Args[1])
+		c, err := entry(p.world.model, s.Args[1])
 		if err != nil {
 			return err
 		}
@@ -450,9 +388,10 @@ func (p *Player) expect(ctx context.Context, s Step, o *Outcome) error {
 	return nil
 }
 
-func (p *Player) entry(name string) (*topology.Entry, error) {
+// entry is an entry point by its name.
+func entry(m *topology.Model, name string) (*topology.Entry, error) {
 	var names []string
-	for _, e := range p.world.model.Entries() {
+	for _, e := range m.Entries() {
 		if e.ID() == name {
 			return e, nil
 		}

@@ -235,6 +235,7 @@ func TestWhatIsMeasured(t *testing.T) {
 		{"another", "kill lb01\nexpect active web lb01", func(*actor) {}, "lb02 is Active for web, and lb01 was expected"},
 		{"drift", "drift pool/tokyo", func(*actor) {}, "the specification has no"},
 		{"a mistake", "mistake\nexpect refused\nrevert", func(*actor) {}, ""},
+		{"a mistake that nobody can read yet", "service git down\nmistake\nservice git up\nexpect refused\nrevert", func(*actor) {}, ""},
 		{"no mistake", "maintenance lb02 off\nexpect refused", func(*actor) {}, "maintenance lb02 off was not refused"},
 		{"a push that costs answers", "maintenance lb02 off", func(a *actor) { a.loses = true }, "web: nobody answered for 2s, and 0s was predicted"},
 		{"a host that does not follow", "mistake", func(a *actor) {
@@ -287,6 +288,56 @@ func TestWhatIsMeasured(t *testing.T) {
 	}
 }
 
+// TestWhatACheckTakes: until it has found that something fails, requests reach
+// that.
+func TestWhatACheckTakes(t *testing.T) {
+	p := &Player{world: newWorld()}
+	p.world.follow(specOf(t, pair+"checks: caddy: {interval: \"200ms\", timeout: \"100ms\", fall: 4}\n"))
+	x := Prediction{Router: "web", From: []string{"lb01"}, To: []string{"lb02"}, Cause: Release}
+	for _, c := range []struct {
+		args        []string
+		after       time.Duration
+		found, most time.Duration
+		late        int
+	}{
+		{[]string{"lb01", "caddy", "fail"}, 650 * time.Millisecond, 650 * time.Millisecond, 800 * time.Millisecond, 0},
+		{[]string{"lb01", "caddy", "fail"}, 1200 * time.Millisecond, 1200 * time.Millisecond, 800 * time.Millisecond, 1},
+		{[]string{"lb01", "caddy", "pass"}, 650 * time.Millisecond, 0, 0, 0},
+	} {
+		o := &Outcome{Step: Step{Verb: Check, Args: c.args}, At: time.Now()}
+		adverts := []Advert{{o.At.Add(time.Millisecond), "lb01", "eth0", 50, false, 150}, {o.At.Add(c.after), "lb01", "eth0", 50, false, 0}}
+		for range 2 { // as for two Virtual Routers
+			p.find(o, x, adverts)
+		}
+		if time.Duration(o.Found) != c.found || time.Duration(o.Within) != c.most || len(o.Times) != c.late {
+			t.Errorf("%v after %s: %+v", c.args, c.after, o)
+		}
+	}
+}
+
+// equal is the pair with one priority.
+var equal = strings.Replace(pair, "150", "100", 1)
+
+// TestOfEqualsWhoeverIsFirst: neither takes over from the other, so that the
+// address is with the one that was there first.
+func TestOfEqualsWhoeverIsFirst(t *testing.T) {
+	a, start := stage(t)
+	a.specs[equal] = specOf(t, equal)
+	if err := os.WriteFile(filepath.Join(start, "edge.cue"), []byte(equal), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := &Player{Lab: a, Resync: 3 * time.Second, Poll: time.Second}
+		o, err := p.Open(t.Context(), start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(o.Deviations) > 0 || len(o.Routers) != 1 || !slices.Equal(o.Routers[0].To, []string{"lb01"}) {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
 // TestWhatCannotBePlayed: the error has the line, and says why.
 func TestWhatCannotBePlayed(t *testing.T) {
 	for script, says := range map[string]string{
@@ -294,7 +345,10 @@ func TestWhatCannotBePlayed(t *testing.T) {
 		"start lb01":                    "x:1: start lb01: hactl run is started there already",
 		"heal":                          "x:1: heal: there is no split",
 		"push nowhere":                  "x:1: push nowhere: stat",
-		"edit other.cue a b":            "x:1: edit other.cue a b: open",
+		"edit other.cue a b":            "x:1: edit other.cue a b: other.cue: the specification has no such file",
+		"revert":                        "x:1: revert: there is no push to take back",
+		"plug lb01":                     "x:1: plug lb01: it is plugged already",
+		"plug lb01 eth0":                "x:1: plug lb01 eth0: it is plugged already",
 		"edit ../start/edge.cue lb01 b": "want a file of the specification",
 		"edit edge.cue nothing b":       `it has no "nothing"`,
 		"edit edge.cue lb01 b":          `in 2 places: give more of it`,
@@ -392,6 +446,17 @@ func TestTheStandardDrill(t *testing.T) {
 	}
 	if err := Standard(specOf(t, pair)).Fits(specOf(t, pair)); err != nil {
 		t.Error(err)
+	}
+	verbs = nil
+	for _, s := range Standard(specOf(t, equal)).Steps[:10] {
+		if s.Verb != Say {
+			verbs = append(verbs, s.String())
+		}
+	}
+	// Who comes back does not take over.
+	want = "kill lb02,boot lb02,stop lb01,start lb01,maintenance lb02 on,maintenance lb02 off"
+	if got := strings.Join(verbs, ","); got != want {
+		t.Errorf("got %s", got)
 	}
 	alone := specOf(t, "package edge\nstack: \"one\"\nhosts: a: address: \"192.0.2.1\"\ndnsRecords: www: {zone: \"example.com\", name: \"www.example.com\", type: \"A\", content: \"192.0.2.9\"}\n")
 	if got := Standard(alone).Steps; len(got) != 6 || got[1].String() != "drift dnsRecord/www" {

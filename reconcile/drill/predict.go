@@ -2,6 +2,7 @@ package drill
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -128,9 +129,8 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	best := able[0]
 	current := w.current(able, active)
 	member := w.members[name][best]
-	preempts := member.Preempt || member.Priority == 255
 	switch {
-	case current != "" && (!preempts || w.priority(name, current) >= w.priority(name, best)):
+	case current != "" && !w.takes(name, best, current):
 		best = current // It stays, and of two in a healed split the better one.
 	case current != "":
 		p.Cause = Preempt
@@ -150,6 +150,12 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	}
 	p.To = []string{best}
 	return p
+}
+
+// takes tells whether a member takes over from another one that goes on.
+func (w *world) takes(name, host, from string) bool {
+	m := w.members[name][host]
+	return (m.Preempt || m.Priority == 255) && w.priority(name, host) > w.priority(name, from)
 }
 
 // current is the Active host that may go on, the better one of several; "" for
@@ -243,6 +249,22 @@ func (w *world) parted(name string, able, active []string) (hosts []string) {
 	}
 	slices.Sort(hosts)
 	return hosts
+}
+
+// canCable says why a cable cannot be plugged in, or pulled: it is so already.
+func (w *world) canCable(host, iface string, plug bool) error {
+	out := w.unplugged[host]
+	any := false
+	for _, is := range out {
+		any = any || is
+	}
+	switch {
+	case !plug && (out[""] || out[iface]), plug && iface != "" && !out[""] && !out[iface], plug && !any:
+		return fmt.Errorf("it is %sged already", map[bool]string{true: "plug", false: "unplug"}[plug])
+	case plug && iface != "" && out[""]:
+		return fmt.Errorf("all of its cables are out: plug %s", host)
+	}
+	return nil
 }
 
 // failed are the hosts that serve nothing, and the Virtual Routers that nobody

@@ -209,3 +209,51 @@ func TestPredictionsAgreeWithWhatIf(t *testing.T) {
 		t.Error("nothing moved")
 	}
 }
+
+// TestACableIsInOrOut: to pull one that is out is a mistake of the script, and one
+// by itself does not go back in where all are out.
+func TestACableIsInOrOut(t *testing.T) {
+	for _, c := range []struct {
+		out   []string
+		iface string
+		plug  bool
+		says  string
+	}{
+		{nil, "", false, ""},
+		{nil, "", true, "it is plugged already"},
+		{nil, "eth0", true, "it is plugged already"},
+		{[]string{"eth0"}, "eth0", false, "it is unplugged already"},
+		{[]string{"eth0"}, "eth1", false, ""},
+		{[]string{"eth0"}, "", false, ""},
+		{[]string{"eth0"}, "", true, ""},
+		{[]string{"eth0"}, "eth0", true, ""},
+		{[]string{"eth0"}, "eth1", true, "it is plugged already"},
+		{[]string{""}, "", false, "it is unplugged already"},
+		{[]string{""}, "eth0", false, "it is unplugged already"},
+		{[]string{""}, "eth0", true, "all of its cables are out: plug lb01"},
+		{[]string{""}, "", true, ""},
+	} {
+		w := newWorld()
+		w.unplugged["lb01"] = map[string]bool{"eth9": false}
+		for _, iface := range c.out {
+			w.unplugged["lb01"][iface] = true
+		}
+		says := ""
+		if err := w.canCable("lb01", c.iface, c.plug); err != nil {
+			says = err.Error()
+		}
+		if says != c.says {
+			t.Errorf("%q are out, plug %v of %q: %q, want %q", c.out, c.plug, c.iface, says, c.says)
+		}
+	}
+}
+
+// TestOneSplitAtATime: what hears what is for one to say.
+func TestOneSplitAtATime(t *testing.T) {
+	p := &Player{world: newWorld()}
+	p.world.apart = []string{"lb01", "lb02"}
+	err := p.act(t.Context(), Step{Verb: Split, Args: []string{"lb02", "lb03"}}, &Outcome{}, nil, nil)
+	if err == nil || err.Error() != "there is a split already: heal it first" {
+		t.Error(err)
+	}
+}

@@ -21,9 +21,17 @@ type Outcome struct {
 	Applied  schema.Duration `json:"applied,omitempty"`
 	Refused  schema.Duration `json:"refused,omitempty"`
 	Why      string          `json:"why,omitempty"`
+	// Unread says that a push waits for Git to be reached again.
+	Unread bool `json:"unread,omitempty"`
 	// Corrected is how long drift lasted, and Resync how often it is looked for.
 	Corrected schema.Duration `json:"corrected,omitempty"`
 	Resync    schema.Duration `json:"resync,omitempty"`
+	// Found is how long it took until a check that fails had the host give up an
+	// address, and Within what the specification makes that at most; one that hangs
+	// takes its timeout more. What is checked is no part of a lab: its client asks
+	// addresses, and they answer until then.
+	Found  schema.Duration `json:"found,omitempty"`
+	Within schema.Duration `json:"foundWithin,omitempty"`
 	// Impact is what the change does to traffic, in words.
 	Impact []string `json:"impact,omitempty"`
 	// Unserved are entry points that nobody answers for any more.

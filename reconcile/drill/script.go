@@ -215,6 +215,12 @@ func (s Step) check() error {
 		if name == "" || kind != "pool" && kind != "dnsRecord" {
 			return fmt.Errorf("drift: %q: want pool/NAME or dnsRecord/NAME", s.Args[0])
 		}
+	case Split:
+		for i, host := range s.Args {
+			if slices.Contains(s.Args[:i], host) {
+				return fmt.Errorf("split: %s is there twice", host)
+			}
+		}
 	case Wait:
 		_, err := length(s.Args[0])
 		return err

@@ -48,6 +48,7 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 		{"service dns down", `want git or api`},
 		{"drift tunnel/home", `want pool/NAME or dnsRecord/NAME`},
 		{"drift pool/", `want pool/NAME or dnsRecord/NAME`},
+		{"split lb01 lb02 lb01", "split: lb01 is there twice"},
 		{"wait long", `"long": want a duration`},
 		{"wait 1h", "at most 10m0s"},
 		{"wait -1s", "want a duration"},
@@ -86,6 +87,7 @@ func TestAScriptFitsItsSpecification(t *testing.T) {
 		"expect active wed lb01":       `has no Virtual Router "wed"; there are web`,
 		"expect active web lb09":       `has no host "lb09"`,
 		"drift pool/tokyo":             "has no pool/tokyo",
+		"expect served hostname/x":     `x:1: expect served hostname/x: the specification has no entry point "hostname/x"; there are virtualRouter/web`,
 		"kill lb01\ncheck lb09 a fail": `x:2: check lb09 a fail: the specification has no host "lb09"`,
 	} {
 		s, err := Parse("x", strings.NewReader(text))

@@ -82,6 +82,9 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 		if x.Cause == First && len(is) == 1 && !p.world.members[x.Router][is[0]].Preempt && slices.Contains(p.world.able(x.Router), is[0]) {
 			x.To = is // The first one that starts, and it stays.
 		}
+		if len(is) == 1 && len(x.To) == 1 && p.equals(x.Router, is[0], x.To[0]) && (x.Cause == First || x.Cause == Death || x.Cause == Release) {
+			x.To = is // Of several with the same priority whoever is first.
+		}
 		if !slices.Equal(is, x.To) {
 			return x.Router + ": " + list(x.To) + " is to be Active, and " + list(is) + " is"
 		}
@@ -126,6 +129,12 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 		o.Applied = lasted(now.Sub(o.At))
 	}
 	return ""
+}
+
+// equals tells whether one member is as good as another.
+func (p *Player) equals(router, host, other string) bool {
+	able := p.world.able(router)
+	return slices.Contains(able, host) && slices.Contains(able, other) && p.world.priority(router, host) == p.world.priority(router, other)
 }
 
 // behind says which Virtual Router has other parameters on the wire than the
@@ -180,6 +189,7 @@ func (p *Player) measure(o *Outcome, hosts map[string]Host, predictions []Predic
 			silent = max(silent, all)
 		}
 		s.Took = p.took(o, x, adverts, hosts)
+		p.find(o, x, adverts)
 		turns := p.turns(o, x, adverts)
 		if x.Cause == "" && s.Quiet == 0 && slices.Equal(s.Now, x.To) && len(turns) == 0 {
 			continue
@@ -224,13 +234,7 @@ func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[stri
 			}
 		}
 	case Release:
-		for _, host := range x.From {
-			for _, a := range p.of(x.Router, host, adverts) {
-				if a.Priority == 0 && a.Time.After(o.At) && began.IsZero() {
-					began = a.Time
-				}
-			}
-		}
+		began = p.released(o, x, adverts)
 	case Preempt:
 		if since := p.backups[x.Router][x.To[0]]; since.After(o.At) {
 			began = since
@@ -240,6 +244,34 @@ func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[stri
 		return 0
 	}
 	return lasted(first.Sub(began))
+}
+
+// released is when a host said that it gives up; zero where nobody heard it.
+func (p *Player) released(o *Outcome, x Prediction, adverts []Advert) time.Time {
+	for _, host := range x.From {
+		for _, a := range p.of(x.Router, host, adverts) {
+			if a.Priority == 0 && a.Time.After(o.At) {
+				return a.Time
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// find notes how long a check that fails took to move the first address.
+func (p *Player) find(o *Outcome, x Prediction, adverts []Advert) {
+	if o.Step.Verb != Check || o.Step.Args[2] != "fail" || x.Cause != Release {
+		return
+	}
+	at := p.released(o, x, adverts)
+	if at.IsZero() || o.Found > 0 {
+		return
+	}
+	check := p.world.spec.Checks[o.Step.Args[1]].WithDefaults()
+	o.Found, o.Within = lasted(at.Sub(o.At)), check.Interval*schema.Duration(check.Fall)
+	if o.Found > o.Within && !near(o.Within, o.Found) {
+		o.Times = append(o.Times, fmt.Sprintf("the check found it after %s, and %s at most was predicted", round(o.Found), round(o.Within)))
+	}
 }
 
 // turns are the hosts that were Active one after the other, where that is more

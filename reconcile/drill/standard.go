@@ -29,9 +29,13 @@ func Standard(spec *schema.Spec) *Script {
 		add(Kill, host)
 		add(Say, fmt.Sprintf("%s has power again.", host))
 		add(Boot, host)
-		add(Say, fmt.Sprintf("hactl is stopped on %s, as for an upgrade of the machine.", host))
-		add(Stop, host)
-		add(Start, host)
+		stopped := host
+		if !w.takes(name, host, able[1]) { // It is not Active again.
+			stopped = able[1]
+		}
+		add(Say, fmt.Sprintf("hactl is stopped on %s, as for an upgrade of the machine.", stopped))
+		add(Stop, stopped)
+		add(Start, stopped)
 		add(Say, fmt.Sprintf("A push: %s goes into maintenance, and comes out of it.", host))
 		add(Maintenance, host, "on")
 		add(Maintenance, host, "off")

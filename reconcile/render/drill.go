@@ -26,6 +26,9 @@ func DrillStep(w io.Writer, o *drill.Outcome, s Style) error {
 	for _, i := range o.Impact {
 		line("traffic: %s", i)
 	}
+	if o.Unread {
+		line("it is pushed, and no host can read it yet")
+	}
 	if o.Running > 0 {
 		at := ""
 		if o.Applied > 0 {
@@ -42,9 +45,12 @@ func DrillStep(w io.Writer, o *drill.Outcome, s Style) error {
 	if o.Corrected > 0 {
 		line("it is as the specification has it again after %s", span(o.Corrected))
 	}
+	if o.Found > 0 {
+		line("its check found that after %s, predicted %s at most: until then requests reached what failed", span(o.Found), span(o.Within))
+	}
 	for i := range o.Routers {
 		r := &o.Routers[i]
-		line("%s: %s", r.Router, routerWords(r))
+		line("%s: %s", r.Router, routerWords(r, o.Found > 0))
 	}
 	for _, e := range o.Unserved {
 		write(yellow, "nobody answers for %s now", e)
@@ -59,8 +65,15 @@ func DrillStep(w io.Writer, o *drill.Outcome, s Style) error {
 	return err
 }
 
-func routerWords(r *drill.Switched) string {
+// routerWords say what became of a Virtual Router. behind tells that what is
+// behind its addresses failed, which nobody asked.
+func routerWords(r *drill.Switched, behind bool) string {
 	words := who(r)
+	if len(r.From) == 0 && len(r.Now) == 1 {
+		words += " is Active"
+	} else if len(r.From) == 0 && len(r.Now) > 1 {
+		words += " are Active"
+	}
 	if r.Took > 0 {
 		words += fmt.Sprintf(" %s after %s, predicted %s (%.2f)", since(r.Cause), span(r.Took), span(r.Switch), ratio(r.Switch, r.Took))
 	}
@@ -68,6 +81,8 @@ func routerWords(r *drill.Switched) string {
 	case len(r.From) == 0 || len(r.To) != 1:
 	case r.Unasked:
 		words += "; its addresses answer nobody, so that nobody asks"
+	case r.Quiet == 0 && behind:
+		words += "; the address answered all the while"
 	case r.Quiet == 0:
 		words += "; no request was lost"
 	default:
@@ -128,6 +143,10 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 			fmt.Fprintf(t, "%s\tcorrected\t%s at most\t%s\t-\t-\t-\t-\n", step, span(o.Resync), span(o.Corrected))
 			rows++
 		}
+		if o.Found > 0 {
+			fmt.Fprintf(t, "%s\tfound by its check\t%s at most\t%s\t-\t-\t-\t-\n", step, span(o.Within), span(o.Found))
+			rows++
+		}
 		if len(o.Routers) == 0 && (o.Refused+o.Running > 0 || o.Step.Verb.Disturbs()) { // No address moved, nor was silent.
 			what, after := "no address moves", "-"
 			switch {
@@ -152,8 +171,11 @@ func DrillTable(w io.Writer, outcomes []*drill.Outcome) error {
 				predicted, measured, share = span(r.Switch), span(r.Took), fmt.Sprintf("%.3f", ratio(r.Switch, r.Took))
 			}
 			silent, quiet := span(r.Silent), span(r.Quiet)
-			if len(r.From) == 0 || r.Unasked {
+			switch {
+			case len(r.From) == 0 || r.Unasked:
 				silent, quiet = "-", "-"
+			case len(r.To) == 0:
+				silent = "no end"
 			}
 			fmt.Fprintf(t, "%s\t%s: %s\t%s\t%s\t%s\t%s\t%s\t%d\n", step, r.Router, who(r), predicted, measured, share, silent, quiet, r.Lost)
 			rows++

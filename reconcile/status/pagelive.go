@@ -125,6 +125,18 @@ func (v *view) seats(spec *schema.Spec) {
 			s.Others = append(s.Others, h.Name+" ("+r.State+")")
 		}
 	}
+	for _, host := range v.off { // It has no part in anything, which is known.
+		for name, r := range routers(spec) {
+			if _, member := r.Members[host]; !member {
+				continue
+			}
+			if seats[name] == nil {
+				seats[name] = &seatView{Name: name}
+			}
+			heard[name]++
+			seats[name].Others = append(seats[name].Others, host+" (off)")
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(seats)) {
 		s := seats[name]
 		if spec != nil {
@@ -139,6 +151,13 @@ func (v *view) seats(spec *schema.Spec) {
 		}
 		v.Seats = append(v.Seats, *s)
 	}
+}
+
+func routers(spec *schema.Spec) map[string]schema.VirtualRouter {
+	if spec == nil {
+		return nil
+	}
+	return spec.VirtualRouters
 }
 
 // signs are what the picture shows of its nodes: marks, which are those of hactl

@@ -125,6 +125,8 @@ func TestThePageShowsAllHosts(t *testing.T) {
 	w.says(t, "/", []string{"Virtual Router site00: nobody is Active", "fault on a00"})
 	*w.host("b00") = status.Host{Name: "b00", Unknown: "asking"}
 	w.says(t, "/", []string{"nobody that is known"}, "nobody is Active")
+	*w.host("b00") = status.Host{Name: "b00", Unknown: "it has no power", Off: true}
+	w.says(t, "/", []string{"Virtual Router site00: nobody is Active", "site00 nobody a00 (fault), b00 (off)"}, "! virtualRouter/site00: nobody")
 
 	// What was said long ago, and says so.
 	w = newWorld(1)
@@ -156,7 +158,7 @@ func TestWhatIfStartsFromNow(t *testing.T) {
 func TestManyHostsThatAreWellAreFolded(t *testing.T) {
 	w := newWorld(23)
 	w.bad()
-	w.says(t, "/", []string{"43 that are well", "22 that one host is Active for", "44 that are healthy", "68 without a single point of failure", "route/lan/10.0.22.0/24 nobody: now connector/site22@a22 is down"})
+	w.says(t, "/", []string{"43 that are well", "22 that one host is Active for", "44 that are healthy", "68 without a single point of failure", "route/lan/10.0.22.0/24 nobody: now connector/site22@a22 is down", "! route/lan/10.0.22.0/24: nobody answers"})
 }
 
 func TestThePageShowsHowTheEdgeDoes(t *testing.T) {
@@ -244,6 +246,11 @@ func TestAPageOfAllHosts(t *testing.T) {
 	w := newWorld(2)
 	w.host("a00").Leads, w.host("a00").Edge = true, w.facts.Edge
 	w.facts, w.title = status.Facts{}, "The lab"
+	w.host("a00").Edge.Err, w.host("a00").Note = "it is refused", "the edge: it is refused"
+	if text := words(t, fetch(t, w.server().Reader(), "/")); strings.Count(text, "! a00: the edge: it is refused") != 1 {
+		t.Errorf("%s", text)
+	}
+	w.host("a00").Edge.Err, w.host("a00").Note = "", ""
 	w.says(t, "/", []string{"The lab: well", "a00 leads.", "saw it 20s ago, asked by a00", "update pool/site00", "active on a00"}, "Not ready", "this host", "agent")
 	// An empty one, before there is anything.
 	h := (&status.Page{Title: "The lab"})

@@ -88,6 +88,7 @@ func (v *view) play(k *known, down []string) {
 			p.Changes = append(p.Changes, e)
 		}
 	}
+	v.alarmUnserved(k, outcome)
 	p.Entries, p.Sound = fold(p.Entries, func(e *entryView) bool { return e.Served && len(e.Single) == 0 })
 	if len(failed) > 0 {
 		p.Outcome, p.Summary = outcome, render.OutcomeSummary(outcome)
@@ -132,6 +133,24 @@ func (v *view) play(k *known, down []string) {
 			return f.Query, "let it fail"
 		},
 	}))
+}
+
+// alarmUnserved says which entry points nobody answers for now, though the
+// specification has somebody do so.
+func (v *view) alarmUnserved(k *known, now *topology.Outcome) {
+	if !slices.ContainsFunc(now.Entries, func(e topology.EntryOutcome) bool { return !e.Before.Served }) {
+		return
+	}
+	meant := map[string]bool{}
+	for _, e := range k.model.WhatIf(nil, "").Entries {
+		meant[e.ID()] = meant[e.ID()] || e.Before.Served
+	}
+	for i := range now.Entries {
+		e := &now.Entries[i]
+		if e.Kind != topology.KindVirtualRouter && !e.Before.Served && meant[e.ID()] { // Those have a word of their own.
+			v.Alarms = append(v.Alarms, e.ID()+": nobody answers")
+		}
+	}
 }
 
 // present is the model of what goes as far as anybody knows: failures that are

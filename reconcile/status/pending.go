@@ -65,8 +65,8 @@ func (v *view) edge() {
 	finding := func(f *reconcile.Finding) { f.ID.Name, f.Message = cut(f.ID.Name, mostField), cut(f.Message, mostText) }
 	e.Impact, e.MoreImpact = first(e.Impact, finding)
 	e.Conflicts, e.MoreConflicts = first(e.Conflicts, finding)
-	if e.By != "" && e.Err != "" {
-		v.Alarms = append(v.Alarms, e.By+": the edge: "+e.Err)
+	if alarm := e.By + ": the edge: " + e.Err; e.By != "" && e.Err != "" && !slices.Contains(v.Alarms, alarm) {
+		v.Alarms = append(v.Alarms, alarm) // Who leads may have noted it.
 	}
 	v.Cloud = e
 }

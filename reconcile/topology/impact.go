@@ -114,6 +114,9 @@ func (c *comparison) routers() {
 		case from == "":
 			c.tell(reconcile.Mastership, id, "", "gets its addresses on %s", to)
 		case c.after.goesOn(r, from, will, then):
+			// Nobody takes over from a router that goes on, nor does an equal.
+		case c.before.equals(c.before.routers[name], from, to, now):
+			c.tell(reconcile.Mastership, id, "", "mastership moves %s -> %s, unless %s has it: they have the same priority", from, to, to)
 		default:
 			c.tell(reconcile.Mastership, id, "", "mastership moves %s -> %s", from, to)
 		}
@@ -125,6 +128,14 @@ func (c *comparison) routers() {
 func (m *Model) goesOn(r *router, active string, preferred member, s *state) bool {
 	return slices.ContainsFunc(r.members, func(x member) bool {
 		return x.host == active && s.up(x.gate) && (x.priority == preferred.priority || !m.preempts(r.name, preferred.host))
+	})
+}
+
+// equals tells whether another member has the priority of the preferred one, and
+// may be the Active router in its place.
+func (m *Model) equals(r *router, preferred, other string, s *state) bool {
+	return slices.ContainsFunc(r.members, func(x member) bool {
+		return x.host == other && s.up(x.gate) && slices.ContainsFunc(r.members, func(y member) bool { return y.host == preferred && x.priority == y.priority })
 	})
 }
 

@@ -99,6 +99,12 @@ func TestImpactIsSaidInPlainWords(t *testing.T) {
 		{"back from it", `hosts: lb01: maintenance: true`, "", []string{
 			"virtualRouter/web mastership moves lb02 -> lb01", "virtualRouter/web no longer has a single point of failure",
 		}},
+		{"maintenance of one of equals", "priority: 150 => priority: 100", "priority: 150 => priority: 100\nhosts: lb02: maintenance: true", []string{
+			"virtualRouter/web mastership moves lb02 -> lb01, unless lb01 has it: they have the same priority", "virtualRouter/web gains a single point of failure: host/lb01",
+		}},
+		{"back from it, to an equal", "priority: 150 => priority: 100\nhosts: lb02: maintenance: true", "priority: 150 => priority: 100", []string{
+			"virtualRouter/web no longer has a single point of failure",
+		}},
 		{"back, not preempting", `hosts: lb01: maintenance: true
 virtualRouters: web: preempt: false`, `virtualRouters: web: preempt: false`, []string{"virtualRouter/web no longer has a single point of failure"}},
 		{"back, and only that member does not preempt", `hosts: lb01: maintenance: true
