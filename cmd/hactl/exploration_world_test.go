@@ -127,7 +127,7 @@ func (h *dayHost) Lead(context.Context, *schema.Spec) follow.Leadership {
 		return l
 	}
 	if r := s.Router("web"); r != nil && r.State == "active" {
-		l.Mine, l.Leader, l.Term = true, h.name, r.Since.String()
+		l.Mine, l.Leader, l.Term, l.Steady = true, h.name, r.Since.String(), r.Since.Add(4*r.Interval)
 	}
 	return l
 }

@@ -244,6 +244,11 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		return min(leaderPoll, max(time.Until(s.Until), time.Second))
 	}
 	if k.term != lead.Term {
+		// What is begun now and left to another host may not be known to it as the
+		// stack's: a tunnel is marked by what leads to it alone.
+		if early := time.Until(lead.Steady); early > 0 && force == nil {
+			return min(early, leaderPoll)
+		}
 		if err := k.o.Confirm(ctx); force == nil && !newest(err) {
 			if ctx.Err() == nil {
 				k.wait("another host may have applied a newer revision than "+short(good.Revision)+", and this one has to see it first (hactl sync goes on without): "+err.Error(), nil)

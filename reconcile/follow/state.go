@@ -68,6 +68,9 @@ type Leadership struct {
 	// Term changes whenever leadership does; a write begun in one term is not
 	// sent in another.
 	Term string `json:"term,omitempty"`
+	// Steady is when whoever is preferred and there would have taken over: nothing is
+	// begun in a term before. Zero for no such time.
+	Steady time.Time `json:"-"`
 	// Err says why nobody knows; nobody leads then.
 	Err string `json:"error,omitempty"`
 }
