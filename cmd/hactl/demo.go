@@ -79,7 +79,9 @@ another host, interface, subnet or zone is an error. What members have to agree 
 changes after 3 s at most, whatever activationDelay says.
 
 Words with blanks stand in double quotes; # begins a comment. --keep leaves it
-running, with the page, and takes further steps from its input.
+running, with the page, and takes further steps from its input. With -o json the
+outcomes are on standard output at the end, and what is told meanwhile is on
+standard error.
 
 Exit code: 0 all went as predicted, 2 something did not, 1 it could not be
 played. That a switch took another time is told, and counts with --strict alone:
@@ -131,8 +133,8 @@ func (d *demo) run(cmd *cobra.Command, _ []string) error {
 	if d.style.Color {
 		d.out = cmd.OutOrStdout()
 	}
-	if d.output == "json" {
-		d.out = io.Discard
+	if d.output == "json" { // The story goes beside it, the page's address among it.
+		d.out, d.style = render.Clean{W: cmd.ErrOrStderr()}, render.Style{}
 	}
 	dir, leave, err := demoDirectory()
 	if err != nil {
@@ -258,6 +260,11 @@ func (d *demo) read(ctx context.Context, dir string) (*drill.Script, *schema.Spe
 		if d.script == "" {
 			name = demoDrill
 		}
+	}
+	if info, err := os.Stat(d.dir); err != nil {
+		return nil, nil, fmt.Errorf("--spec: %w", err)
+	} else if !info.IsDir() {
+		return nil, nil, fmt.Errorf("--spec: %s is not a directory", d.dir)
 	}
 	spec, err := evaluateFolder(ctx, d.dir)
 	var invalid *drill.InvalidError

@@ -119,7 +119,7 @@ func Parse(name string, r io.Reader) (*Script, error) {
 	script := &Script{Name: name}
 	var mistakes []string
 	line := 0
-	for text := range strings.Lines(string(b)) {
+	for text := range strings.Lines(strings.TrimPrefix(string(b), "\ufeff")) {
 		line++
 		step, err := parseLine(strings.TrimRight(text, "\r\n"))
 		if err != nil {

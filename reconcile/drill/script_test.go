@@ -7,8 +7,8 @@ import (
 )
 
 func TestAScriptIsRead(t *testing.T) {
-	s, err := Parse("a.txt", strings.NewReader(`
-# a comment
+	s, err := Parse("a.txt", strings.NewReader("\ufeff"+`# a comment
+
 say Nothing is "quoted" here # and this is said
 edit edge.cue "priority: 100" "priority: \"2\""   # a comment
 kill lb01
