@@ -152,7 +152,7 @@ func (e *Engine) drain(l *link, s *socket) {
 				continue
 			}
 			routers := l.table[family(s.v6)][vrid]
-			for _, r := range slices.Clone(l.joining[family(s.v6)]) {
+			for _, r := range slices.Clone(l.overhearing[family(s.v6)]) {
 				if !slices.Contains(routers, r) {
 					e.handle(r, (*vrrp.Foreign)(&e.packet))
 				}

@@ -24,7 +24,7 @@ type router struct {
 	problem   string
 	addresses map[netip.Addr]Address
 	routed    bool
-	joining   bool      // in its link's list
+	overhears bool      // in its link's list
 	changes   time.Time // of the last transition
 	cause     vrrp.Cause
 
@@ -110,11 +110,11 @@ func (e *Engine) settle(r *router) {
 		r.routed = holds
 		e.routes(r, r.cfg.Routes, holds)
 	}
-	if joining := r.machine.Joining(); joining != r.joining {
-		r.joining = joining
-		l := &r.carrier.joining[family(r.cfg.ipv6())]
+	if overhears := r.machine.Overhears(); overhears != r.overhears {
+		r.overhears = overhears
+		l := &r.carrier.overhearing[family(r.cfg.ipv6())]
 		*l = slices.DeleteFunc(*l, func(o *router) bool { return o == r })
-		if joining {
+		if overhears {
 			*l = append(*l, r)
 		}
 	}

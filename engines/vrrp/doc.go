@@ -89,11 +89,17 @@
 //
 // With Config.Respect, until it was Active or heard one of its own since it takes
 // part, an advertisement with one of its addresses puts off its
-// Active_Down_Timer, whatever else is in it, unless it is priority 0. It learns
-// nothing else from that. It waits an interval longer than a Backup, so that one
-// of theirs comes first should their Active router be gone, and for a second at
-// least when it starts: its own interval may be shorter than theirs. So it waits for as long as somebody has the address,
-// and takes over when nobody has.
+// Active_Down_Timer, whatever else is in it. It learns nothing else from that. It
+// waits an interval longer than a Backup, so that one of theirs comes first should
+// their Active router be gone, and for a second at least when it takes part for
+// the first time, or its link was down for long: its own interval may be shorter
+// than theirs. So it waits for as long as somebody has the address, and takes over
+// when nobody has. Priority 0 of whom it waits for shortens that to two intervals:
+// a Backup of theirs is heard by then, and who went still answers, until it hears
+// who took over, by whatever VRID. While it is held by a check or for maintenance it
+// goes on listening.
+//
+// A Snapshot says whether one was joining. Who was not goes on as the Backup it was.
 //
 // Ruled out: that for every Backup. One bad packet per interval would keep it
 // from taking over, where RFC 9568 7.1 has those discarded. And a probe for the
@@ -107,7 +113,7 @@
 //
 //   - One Machine for each Virtual Router, address family and interface; find
 //     it by VRID (and by the VRIDs in Config.Accept during a staged change).
-//     While it is Joining, give it the packets of other VRIDs as Foreign.
+//     While it Overhears, give it the packets of other VRIDs as Foreign.
 //   - Carry out the Actions in order and before the next event. Sending may
 //     fail, adding may come late (then AddressesReady); removing must not.
 //   - After every event arm one timer for Deadline. When it fires, and after

@@ -30,9 +30,8 @@ type Packet struct {
 	Message             []byte
 }
 
-// Foreign is a received Packet of a VRID that is none of the Machine's. It
-// matters while nobody of the Virtual Router was heard yet: see the package's
-// documentation, "Whoever was here before".
+// Foreign is a received Packet of a VRID that is none of the Machine's. See
+// Machine.Overhears and the package's documentation, "Whoever was here before".
 type Foreign Packet
 
 // Timeout says that Deadline may have been reached. Too early, it does nothing.
@@ -93,4 +92,6 @@ func (groupEvent) event()     {}
 type Snapshot struct {
 	State    State
 	Interval time.Duration // learned
+	// Joining says that it knew of nobody yet, so that its successor begins anew.
+	Joining bool `json:",omitempty"`
 }

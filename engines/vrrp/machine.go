@@ -39,6 +39,9 @@ type Machine struct {
 	taught    bool          // by an advertisement, since we are Backup
 	joined    bool          // Active or heard by our parameters, since we take part
 	elsewhere netip.Addr    // last one respected
+	until     time.Duration // and until when
+	deaf      bool          // has not listened for long: started, or was cut off
+	cutAt     time.Duration // when the link went down
 	leader    peer          // sender of the last accepted advertisement
 	preemptAt time.Duration // end of the preemption delay, or Never
 	why       Cause         // what a takeover will be because of
@@ -180,8 +183,13 @@ func (m *Machine) move(to State, cause Cause) {
 // State returns where the Machine stands.
 func (m *Machine) State() State { return m.state }
 
-// Joining reports whether the Machine wants to be given Foreign packets.
-func (m *Machine) Joining() bool {
+// Overhears reports whether the Machine wants to be given Foreign packets.
+func (m *Machine) Overhears() bool {
+	return m.joining() || m.cfg.Respect && m.state >= StateReleasing && m.priority != Owner
+}
+
+// joining reports whether the Machine waits for whoever was here before.
+func (m *Machine) joining() bool {
 	return m.cfg.Respect && m.state == StateBackup && !m.joined && m.priority != Owner
 }
 
@@ -196,4 +204,6 @@ func (m *Machine) Append(b []byte, dst netip.Addr, priority uint8) []byte {
 }
 
 // Snapshot is what a successor needs to go on; see Startup.
-func (m *Machine) Snapshot() Snapshot { return Snapshot{State: m.state, Interval: m.learned} }
+func (m *Machine) Snapshot() Snapshot {
+	return Snapshot{State: m.state, Interval: m.learned, Joining: m.joining()}
+}

@@ -28,6 +28,11 @@ func (m *Machine) hold(h hold, on bool) {
 		return
 	}
 	m.holds ^= h
+	if h == holdLink && on {
+		m.cutAt = m.now
+	} else if h == holdLink && m.now-m.cutAt > deafAfter {
+		m.deaf = true
+	}
 	if m.state == StateInitialize {
 		return
 	}

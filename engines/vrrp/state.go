@@ -15,16 +15,13 @@ func (m *Machine) startup(e Startup) {
 		m.takeOver(CauseResume)
 		return
 	}
-	m.startAt = m.now + m.cfg.StartupDelay
+	m.startAt, m.deaf = m.now+m.cfg.StartupDelay, true
 	if m.cfg.Priority != Owner {
 		m.do(Action{Kind: ActionRemove, Addresses: m.all})
 	}
 	m.enter(CauseStartup)
-	if m.Joining() {
-		m.at[timerDown] = max(m.at[timerDown], m.startAt+max(courtesy(m.learned), usualInterval)+m.skew())
-	}
-	if e.Resume != nil && m.state == StateBackup && e.Resume.Interval >= centisecond && e.Resume.Interval <= maxInterval2 {
-		m.learned = e.Resume.Interval
+	if e.Resume != nil && e.Resume.State == StateBackup && !e.Resume.Joining && m.state == StateBackup && e.Resume.Interval >= centisecond && e.Resume.Interval <= maxInterval2 {
+		m.learned, m.joined = e.Resume.Interval, true
 		m.armDown(m.downInterval())
 	}
 }
@@ -41,7 +38,10 @@ func (m *Machine) enter(cause Cause) {
 	}
 	m.learned = m.longest()
 	m.move(StateBackup, cause)
-	m.joined, m.elsewhere = false, netip.Addr{}
+	m.joined = false
+	if m.until <= m.now {
+		m.elsewhere = netip.Addr{}
+	}
 	m.why = CauseActiveDown
 	if m.priority == Owner {
 		m.why = CauseOwner
@@ -49,6 +49,11 @@ func (m *Machine) enter(cause Cause) {
 		return
 	}
 	m.armDown(m.downInterval())
+	if m.deaf && m.joining() {
+		m.armDown(max(courtesy(m.learned), usualInterval) + m.skew())
+	}
+	m.at[timerDown] = max(m.at[timerDown], m.until)
+	m.deaf = false
 }
 
 // hearAsBackup is RFC 9568 6.4.2.
@@ -105,7 +110,7 @@ func (m *Machine) down(at time.Duration) {
 		return
 	}
 	if m.grouped {
-		m.wants = true
+		m.wants, m.elsewhere = true, netip.Addr{}
 		m.armDown(m.downInterval())
 		return
 	}
@@ -117,7 +122,7 @@ func (m *Machine) down(at time.Duration) {
 // no moment in which nobody answers.
 func (m *Machine) takeOver(cause Cause) {
 	m.move(StateActive, cause)
-	m.joined = true
+	m.joined, m.until = true, 0
 	m.learned = m.cfg.Interval
 	m.rival, m.asserts, m.rivals, m.defences, m.restores = -maxDelay, limiter{}, limiter{}, limiter{}, limiter{}
 	m.do(Action{Kind: ActionAdd, Addresses: m.all})

@@ -29,7 +29,7 @@ type Status struct {
 	Leader         netip.Addr
 	LeaderPriority uint8
 	LeaderHeard    time.Duration
-	// Elsewhere is whom a Joining Machine waits for, since that one has an
+	// Elsewhere is whom a Machine that joins waits for, since that one has an
 	// address of its; invalid if it waits for nobody.
 	Elsewhere netip.Addr
 	// Ready says that a member of a Group would take over if all were ready.
@@ -45,7 +45,7 @@ func (m *Machine) Status() Status {
 		Leader: m.leader.address, LeaderPriority: m.leader.priority, LeaderHeard: m.leader.heard,
 		Ready: m.wants, Deadline: m.Deadline(), Counters: m.counters,
 	}
-	if m.Joining() {
+	if m.joining() {
 		s.Elsewhere = m.elsewhere
 	}
 	if m.state == StateActive {

@@ -40,6 +40,9 @@ const (
 	// A router that starts and respects listens at least that long, so that it
 	// hears who has the usual interval and version 2.
 	usualInterval = time.Second
+	// So does one whose link was down for longer than that: the others may have
+	// moved on.
+	deafAfter = 10 * time.Second
 
 	// Announcements because of rivals; see announceSoon.
 	rivalBurst   = 6
@@ -79,7 +82,7 @@ func (m *Machine) skewOf(a *Advertisement) time.Duration {
 // downInterval is Active_Down_Interval.
 func (m *Machine) downInterval() time.Duration { return 3*m.learned + m.skew() }
 
-// courtesy is what a Joining Machine waits by instead of three intervals, so that
+// courtesy is what a Machine that joins waits by instead of three intervals, so that
 // a Backup of those whom it respects takes over first, and is heard.
 func courtesy(interval time.Duration) time.Duration { return 4 * interval }
 

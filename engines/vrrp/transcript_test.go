@@ -222,7 +222,16 @@ func (s *stage) event(target string, words []string) Event {
 	case "startup":
 		return Startup{}
 	case "resume":
-		return Startup{Resume: &Snapshot{State: StateActive, Interval: time.Second}}
+		resume := Snapshot{State: StateActive, Interval: time.Second}
+		for _, w := range words[1:] {
+			switch w {
+			case "backup":
+				resume.State = StateBackup
+			case "joining":
+				resume.Joining = true
+			}
+		}
+		return Startup{Resume: &resume}
 	case "shutdown":
 		return Shutdown{Now: len(words) > 1 && words[1] == "now"}
 	case "timeout":
