@@ -273,7 +273,7 @@ func (e *Engine) index() {
 	for _, l := range e.links {
 		clear(l.table[0][:])
 		clear(l.table[1][:])
-		l.overhearing = [2][]*router{}
+		l.overhearing = [2]map[netip.Addr][]*router{}
 	}
 	for _, r := range e.routers {
 		for addr := range r.addresses {
@@ -289,9 +289,8 @@ func (e *Engine) index() {
 		for _, a := range r.cfg.Accept {
 			add(a.VRID)
 		}
-		if r.overhears {
-			l := &r.carrier.overhearing[family(r.cfg.ipv6())]
-			*l = append(*l, r)
+		if r.machine != nil {
+			e.listen(r)
 		}
 	}
 }

@@ -32,6 +32,8 @@ type Engine struct {
 	frame      []byte
 	scratch    []byte
 	claims     []claim
+	heard      []netip.Addr // scratch of overhear
+	overhearer []*router
 
 	links   map[string]*link
 	byIndex map[int]*link

@@ -110,13 +110,8 @@ func (e *Engine) settle(r *router) {
 		r.routed = holds
 		e.routes(r, r.cfg.Routes, holds)
 	}
-	if overhears := r.machine.Overhears(); overhears != r.overhears {
-		r.overhears = overhears
-		l := &r.carrier.overhearing[family(r.cfg.ipv6())]
-		*l = slices.DeleteFunc(*l, func(o *router) bool { return o == r })
-		if overhears {
-			*l = append(*l, r)
-		}
+	if r.machine.Overhears() != r.overhears {
+		e.listen(r)
 	}
 	if r.retiring && state == vrrp.StateInitialize && len(r.lingering) == 0 {
 		e.retired = append(e.retired, r)
