@@ -34,6 +34,7 @@ type Engine struct {
 	claims     []claim
 	heard      []netip.Addr // scratch of overhear
 	overhearer []*router
+	departed   []departure // not told yet
 
 	links   map[string]*link
 	byIndex map[int]*link

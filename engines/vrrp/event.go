@@ -62,6 +62,10 @@ type AddressesReady struct{}
 // itself for one of our addresses.
 type ForeignClaim struct{ Address netip.Addr }
 
+// AddressLeft says that another Virtual Router of this host that has an address of
+// ours as well, while it moves to us, gave up being Active: who is next has it.
+type AddressLeft struct{ Address netip.Addr }
+
 // groupEvent moves a member of a Group.
 type groupEvent uint8
 
@@ -83,6 +87,7 @@ func (Maintenance) event()    {}
 func (AddressLost) event()    {}
 func (AddressesReady) event() {}
 func (ForeignClaim) event()   {}
+func (AddressLeft) event()    {}
 func (*Config) event()        {}
 func (groupEvent) event()     {}
 
@@ -94,4 +99,6 @@ type Snapshot struct {
 	Interval time.Duration // learned
 	// Joining says that it knew of nobody yet, so that its successor begins anew.
 	Joining bool `json:",omitempty"`
+	// Awaited are addresses that it did not hold yet.
+	Awaited []netip.Addr `json:",omitempty"`
 }

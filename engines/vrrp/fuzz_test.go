@@ -120,6 +120,9 @@ func (w *watched) play(op, arg byte) {
 		w.handle(AddressLost{w.cfg.Addresses[int(arg)%len(w.cfg.Addresses)]})
 	case 10:
 		w.handle(AddressesReady{})
+		if arg&1 != 0 {
+			w.handle(AddressLeft{w.cfg.Addresses[int(arg)%len(w.cfg.Addresses)]})
+		}
 	case 11:
 		w.handle(Shutdown{Now: arg&1 == 0})
 	case 12:
@@ -183,7 +186,7 @@ func (w *watched) packet(priority byte, greater bool, bad byte) {
 	if bad == 8 {
 		p.Message[7] ^= 0x10
 	}
-	if w.m.Overhears() && w.state == StateReleasing && (bad == 2 || bad == 4) {
+	if (bad == 2 || bad == 4 || bad == 7) && (w.m.Overhears() && w.state == StateReleasing || len(w.m.awaited) > 0) {
 		w.handle(&p)
 		return
 	}
@@ -245,8 +248,8 @@ func (w *watched) handle(ev Event) []Action {
 		fail("state is %v, transitions say %v", w.m.State(), w.state)
 	}
 	if w.state.Holds() {
-		if len(w.holds) != len(w.m.all) {
-			fail("%v holds %v of %v", w.state, w.holds, w.m.all)
+		if len(w.holds) != len(w.m.ours) {
+			fail("%v holds %v of %v", w.state, w.holds, w.m.ours)
 		}
 	} else if len(w.holds) > 0 {
 		fail("%v holds %v", w.state, w.holds)

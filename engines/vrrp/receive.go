@@ -32,7 +32,10 @@ func (m *Machine) receive(p *Packet) {
 	}
 	m.leader = peer{address: src, priority: a.Priority, heard: m.now}
 	if a.Priority > 0 {
-		m.join()
+		m.join(a)
+	}
+	if len(m.awaited) > 0 && m.state != StateReleasing {
+		m.hearOurs(a, src)
 	}
 	if m.state >= StateFault {
 		return // held: it is good to know who is Active, and no more
@@ -72,7 +75,10 @@ func (m *Machine) overhear(p *Packet) {
 // of ours, by whatever VRID, version or password. While Releasing, one with all of
 // them has taken over; while held, it is good to know.
 func (m *Machine) respect(a *Advertisement, src netip.Addr) {
-	if !m.Overhears() || !slices.ContainsFunc(a.Addresses, func(x netip.Addr) bool { return slices.Contains(m.all, x) }) {
+	if len(m.awaited) > 0 {
+		m.keepOff(a, src)
+	}
+	if !m.respects() || !slices.ContainsFunc(a.Addresses, func(x netip.Addr) bool { return slices.Contains(m.all, x) }) {
 		return
 	}
 	switch {
@@ -107,10 +113,14 @@ func (m *Machine) respect(a *Advertisement, src netip.Addr) {
 	}
 }
 
-// join ends the listening of a start: one of ours is there.
-func (m *Machine) join() {
-	if m.joining() && !m.elsewhere.IsValid() {
-		m.at[timerDown] = min(m.at[timerDown], max(m.now, max(m.since, m.startAt)+m.downInterval()))
+// join ends the listening of a start: one of ours is there. Until it would be
+// missed, who else has an address of ours is heard as well.
+func (m *Machine) join(a *Advertisement) {
+	if m.joining() {
+		if !m.elsewhere.IsValid() {
+			m.at[timerDown] = min(m.at[timerDown], max(m.now, max(m.since, m.startAt)+m.downInterval()))
+		}
+		m.awaitAtMost(min(m.at[timerDown], m.now+2*a.Interval))
 	}
 	m.joined, m.elsewhere, m.until = true, netip.Addr{}, 0
 }

@@ -182,6 +182,7 @@ func (m *Machine) reprioritize() {
 		m.stop(timerParting)
 		if m.at[timerDown] != Never {
 			m.at[timerDown] += m.skew() - skew
+			m.awaitAtMost(m.at[timerDown])
 		}
 	case StateActive:
 		if m.priority < former {

@@ -12,6 +12,7 @@ func (m *Machine) startup(e Startup) {
 	}
 	if e.Resume != nil && e.Resume.State.Holds() && m.holds == 0 {
 		m.startAt = m.now
+		m.awaitThese(e.Resume.Awaited, m.now+m.listenFor())
 		m.takeOver(CauseResume)
 		return
 	}
@@ -22,6 +23,7 @@ func (m *Machine) startup(e Startup) {
 	m.enter(CauseStartup)
 	if e.Resume != nil && e.Resume.State == StateBackup && !e.Resume.Joining && m.state == StateBackup && e.Resume.Interval >= centisecond && e.Resume.Interval <= maxInterval2 {
 		m.learned, m.joined = e.Resume.Interval, true
+		m.awaitThese(e.Resume.Awaited, m.now+m.listenFor())
 		m.armDown(m.downInterval())
 	}
 }
@@ -54,6 +56,9 @@ func (m *Machine) enter(cause Cause) {
 	}
 	m.at[timerDown] = max(m.at[timerDown], m.until)
 	m.deaf = false
+	if m.joining() {
+		m.awaitThese(m.all, m.at[timerDown])
+	}
 }
 
 // hearAsBackup is RFC 9568 6.4.2.
@@ -63,6 +68,7 @@ func (m *Machine) hearAsBackup(a *Advertisement) {
 		m.stop(timerParting)
 		m.why = CausePriorityZero
 		m.armDown(m.skew())
+		m.awaitAtMost(m.at[timerDown])
 		return
 	}
 	if a.Priority < m.priority && m.preempts() {
@@ -125,7 +131,9 @@ func (m *Machine) takeOver(cause Cause) {
 	m.joined, m.until = true, 0
 	m.learned = m.cfg.Interval
 	m.rival, m.asserts, m.rivals, m.defences, m.restores = -maxDelay, limiter{}, limiter{}, limiter{}, limiter{}
-	m.do(Action{Kind: ActionAdd, Addresses: m.all})
+	if len(m.ours) > 0 {
+		m.do(Action{Kind: ActionAdd, Addresses: m.ours})
+	}
 	m.assert()
 	m.startAnnouncing()
 }

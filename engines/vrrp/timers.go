@@ -10,7 +10,8 @@ const Never = time.Duration(1<<63 - 1)
 type timer uint8
 
 const (
-	timerDown      timer = iota // Backup: Active_Down_Timer
+	timerAwait     timer = iota // nobody else is heard with an address that is new to us
+	timerDown                   // Backup: Active_Down_Timer
 	timerRelease                // Releasing: nobody took over
 	timerAdvertise              // Active: Adver_Timer; Releasing: priority 0 again
 	timerParting                // Backup: the winner has not reacted to our last word
@@ -147,6 +148,9 @@ func (m *Machine) stopAll() {
 
 // timeout fires what is due, each timer at most once.
 func (m *Machine) timeout() {
+	if _, ok := m.due(timerAwait); ok {
+		m.awaitOver()
+	}
 	if at, ok := m.due(timerDown); ok {
 		m.down(at)
 	}
@@ -161,7 +165,7 @@ func (m *Machine) timeout() {
 		m.part()
 	}
 	if _, ok := m.due(timerRestore); ok {
-		m.do(Action{Kind: ActionAdd, Addresses: m.all})
+		m.do(Action{Kind: ActionAdd, Addresses: m.ours})
 		m.announce(1)
 	}
 	if _, ok := m.due(timerDefend); ok {

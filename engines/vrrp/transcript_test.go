@@ -180,6 +180,8 @@ func (s *stage) setConfig(c *Config, word string) {
 		c.ReleaseLimit = s.duration(v)
 	case "min-ttl":
 		c.MinTTL = s.byte(v)
+	case "present":
+		c.Present = s.addresses(v)
 	case "respect":
 		c.Respect = true
 	case "loose":
@@ -229,6 +231,8 @@ func (s *stage) event(target string, words []string) Event {
 				resume.State = StateBackup
 			case "joining":
 				resume.Joining = true
+			default:
+				resume.Awaited = s.addresses(strings.TrimPrefix(w, "awaits="))
 			}
 		}
 		return Startup{Resume: &resume}
@@ -252,6 +256,8 @@ func (s *stage) event(target string, words []string) Event {
 		return c
 	case "lost":
 		return AddressLost{netip.MustParseAddr(arg(1))}
+	case "left":
+		return AddressLeft{netip.MustParseAddr(arg(1))}
 	case "ready":
 		return AddressesReady{}
 	case "claim":
