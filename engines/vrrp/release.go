@@ -125,6 +125,7 @@ func (m *Machine) leave(to State, cause Cause) {
 			m.learned = m.adv.Interval
 		} else {
 			m.learned = m.cfg.Interval
+			m.joined = false // none of ours is there
 		}
 		m.why = CauseActiveDown
 		m.armDown(m.downInterval())

@@ -2,6 +2,8 @@ package vrrp
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -108,4 +110,107 @@ func respectStory(l *lan, interval time.Duration, deaths bool) error {
 		return fmt.Errorf("two active routers for %v", l.longestDual)
 	}
 	return l.settled(l.now)
+}
+
+// TestExploreRespectInGroups has two Virtual Routers in a sync group on each of three
+// hosts, of which one or both have another VRID on some. Nobody is Active beside
+// another, no member alone, and in the end one host has both.
+func TestExploreRespectInGroups(t *testing.T) {
+	explore(t, 2000, func(seed uint64, log *strings.Builder) error {
+		rng := rand.New(rand.NewPCG(seed, 13))
+		l := &lan{rng: rng, cache: -1, wholeSince: Never, dualSince: Never, bareSince: Never, log: log, instant: 2 * maxLatency}
+		const interval = 300 * time.Millisecond
+		changed := [2]uint8{uint8(10 * rng.IntN(2)), 10}
+		for h := range 3 {
+			next := rng.IntN(2) == 0
+			priority := uint8(1 + rng.IntN(254))
+			var siblings []*lanNode
+			for vr := range 2 {
+				c := testConfig()
+				c.Interval, c.Priority, c.Respect = interval, priority, true
+				c.VRID = uint8(vr + 1)
+				if next {
+					c.VRID += changed[vr]
+				}
+				c.Source = netip.AddrFrom4([4]byte{192, 0, 2, byte(h + 1)})
+				if vr == 1 {
+					c.Addresses = addresses("fe80::100")
+					c.Source = netip.MustParseAddr(fmt.Sprintf("fe80::%d", h+1))
+				}
+				siblings = append(siblings, &lanNode{id: 2*h + vr, cfg: c, wake: Never, vr: vr, dead: true})
+			}
+			for _, n := range siblings {
+				n.siblings = siblings
+			}
+			l.nodes = append(l.nodes, siblings...)
+			l.logf("host %d: %d and %d, priority %d", h, siblings[0].cfg.VRID, siblings[1].cfg.VRID, priority)
+		}
+		return respectGroupStory(l, interval)
+	})
+}
+
+func respectGroupStory(l *lan, interval time.Duration) error {
+	steps := []func(){}
+	l.faulty = func(i int) { steps[i]() }
+	at := func(when time.Duration, f func()) {
+		steps = append(steps, f)
+		l.at(when, len(steps)-1)
+	}
+	end := 80 * interval
+	for h := 0; h < len(l.nodes); h += 2 {
+		siblings := l.nodes[h].siblings
+		boot := time.Duration(l.rng.Int64N(int64(end)))
+		at(boot, func() {
+			siblings[0].dead, siblings[1].dead = false, false
+			l.bootGroup(siblings)
+		})
+		for range l.rng.IntN(3) {
+			n := siblings[l.rng.IntN(2)]
+			from := boot + time.Duration(l.rng.Int64N(int64(end-boot)))
+			until := from + time.Duration(l.rng.Int64N(int64(end)))
+			on, off := []Event{Maintenance(true), Checks{Fault: true}, Shutdown{}}, []Event{Maintenance(false), Checks{}, Startup{}}
+			i := l.rng.IntN(3)
+			at(from, func() { l.logf("node %d: %T %+v", n.id, on[i], on[i]); l.give(n, on[i]) })
+			at(until, func() {
+				l.logf("node %d: %T %+v", n.id, off[i], off[i])
+				l.give(n, off[i])
+				if i == 2 {
+					l.give(n.siblings[1-n.vr], off[i])
+				}
+			})
+		}
+	}
+	both := 0
+	for l.now < 3*end+20*interval {
+		l.run(l.now + interval/30)
+		active := [2]int{}
+		for _, n := range l.nodes {
+			if n.router != nil && n.router.State() == StateActive {
+				active[n.vr]++
+			}
+		}
+		if both++; active[0] < 2 && active[1] < 2 {
+			both = 0
+		}
+		if both > 2 && !l.tied {
+			return fmt.Errorf("at %v %v are active", l.now, active)
+		}
+	}
+	if l.tied {
+		return nil
+	}
+	active := -1
+	for h := 0; h < len(l.nodes); h += 2 {
+		four, six := l.nodes[h].router.State(), l.nodes[h+1].router.State()
+		if four != six {
+			return fmt.Errorf("host %d is %v and %v", h/2, four, six)
+		}
+		if four == StateActive {
+			active = h / 2
+		}
+	}
+	if active < 0 {
+		return fmt.Errorf("no host is active")
+	}
+	return nil
 }
