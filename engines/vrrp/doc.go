@@ -117,7 +117,9 @@
 // nothing to one that they do not know of yet, former intervals may be longer
 // than that second, all addresses may be new, and excluded ones are not advertised.
 // An Active router does not give up what it has: one that was Active on its own side
-// of a cut is a second one until it learns.
+// of a cut is a second one until it learns. A Backup that knows its own listens to
+// nobody else: one that has not learned yet, and takes over from one that had, takes
+// what has moved away with the rest.
 //
 // # The host's part of the contract
 //
