@@ -476,7 +476,7 @@ func showRouter(w io.Writer, r *host.RouterStatus, now time.Time) {
 	case r.Checks.Fault:
 		note = "a check fails"
 	case r.Elsewhere.IsValid():
-		note = fmt.Sprintf("waits for %v, which has its addresses by another VRID, version or password", r.Elsewhere)
+		note = r.Waits()
 	}
 	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Name, r.State, ago(now, r.Since), r.Cause, r.Priority, r.Interface, strings.Join(addresses, " "), hears, note)
 }

@@ -19,7 +19,8 @@ import (
 // The Active router moves on when ActivationDelay has passed, a Backup when it
 // hears the new parameters, or has not for three times as long: nobody goes
 // ahead of who may not have learned yet, and whoever takes over meanwhile is
-// understood by all. While a member is known to be behind (it answers, and has
+// understood by all. An Active router that hears the new ones was on its own, while
+// the others went on: it follows at once, or they would not hear it. While a member is known to be behind (it answers, and has
 // another revision), both wait for it, however long: it cannot fetch, refuses
 // the revision, or was suspended. The former ones are accepted for as long as
 // they are heard.
@@ -202,6 +203,8 @@ func Advance(c Config, now time.Time, v View) (next Config, due time.Time) {
 		switch {
 		case r.Staging.Settling && other.After(r.Staging.Since):
 			at = other.Add(r.ActivationDelay)
+		case !r.Staging.Settling && len(r.Accept) == 1 && other.After(r.Staging.Since):
+			at, hold = now, false
 		case r.Staging.Settling || v.Active(r.Name):
 		case other.After(r.Staging.Since):
 			at, hold = now, false

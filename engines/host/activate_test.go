@@ -367,3 +367,27 @@ func TestNobodyGoesAheadOfAMemberThatIsBehind(t *testing.T) {
 		}
 	}
 }
+
+// TestAnActiveRouterFollowsWhoIsAheadOfIt: it was on its own while the others went
+// on, and is not heard by them. What it still accepts of a former change is no sign
+// of that.
+func TestAnActiveRouterFollowsWhoIsAheadOfIt(t *testing.T) {
+	at := func(vrid uint8) Config {
+		c := v3(150)
+		c.Routers[0].ActivationDelay, c.Routers[0].VRID = time.Minute, vrid
+		return c
+	}
+	view := View{
+		Active: func(string) bool { return true }, Heard: func(string) time.Time { return stageEpoch.Add(time.Second) },
+		Behind: func(string) bool { return true },
+	}
+	staged := stage(t, at(50), at(51), stageEpoch)
+	if next, _ := Advance(staged, stageEpoch.Add(2*time.Second), view); next.Routers[0].VRID != 51 {
+		t.Errorf("it stays with %d", next.Routers[0].VRID)
+	}
+	settling, _ := Advance(staged, stageEpoch.Add(2*time.Second), view)
+	again := stage(t, settling, at(52), stageEpoch)
+	if next, _ := Advance(again, stageEpoch.Add(2*time.Second), view); next.Routers[0].VRID != 51 {
+		t.Errorf("it goes on to %d", next.Routers[0].VRID)
+	}
+}

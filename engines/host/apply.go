@@ -47,9 +47,10 @@ func (e *Engine) apply(cfg Config, resume map[string]vrrp.Snapshot) {
 			e.retire(r)
 		}
 	}
+	held := e.held()
 	for _, c := range cfg.Routers {
 		if r := wanted[c.Name]; !slices.Contains(starting, r) {
-			e.reconfigure(r, c)
+			e.reconfigure(r, c, held)
 		}
 	}
 	e.routers = append(e.routers, starting...)
@@ -194,9 +195,23 @@ func (e *Engine) begin(name string, members []*router, resume map[string]vrrp.Sn
 	}
 }
 
-// reconfigure tells a running router what is new. While the machine works it
-// may name both former and new addresses.
-func (e *Engine) reconfigure(r *router, c Router) {
+// held are the addresses that are here by a router which stays.
+func (e *Engine) held() (held []netip.Addr) {
+	for _, r := range e.routers {
+		if r.machine != nil && !r.retiring && r.machine.State() == vrrp.StateActive {
+			for addr := range r.addresses {
+				if !r.machine.Awaits(addr) {
+					held = append(held, addr)
+				}
+			}
+		}
+	}
+	return held
+}
+
+// reconfigure tells a running router what is new, and which addresses this host
+// had before. While the machine works it may name both former and new addresses.
+func (e *Engine) reconfigure(r *router, c Router, held []netip.Addr) {
 	former, next := r.addresses, (&router{cfg: c}).prefixes()
 	formerRoutes := r.cfg.Routes
 	both := maps.Clone(former)
@@ -205,7 +220,9 @@ func (e *Engine) reconfigure(r *router, c Router) {
 	if source, _ := e.judge(r); source.IsValid() {
 		r.source = source
 	}
-	e.handle(r, e.machineConfig(r))
+	told := e.machineConfig(r)
+	told.Present = held
+	e.handle(r, told)
 	e.judgeChecks(r)
 	e.handle(r, vrrp.Maintenance(e.maintained(r)))
 	r.addresses = next
@@ -213,7 +230,7 @@ func (e *Engine) reconfigure(r *router, c Router) {
 		return
 	}
 	for addr, a := range next {
-		if b, had := former[addr]; had && a != b {
+		if b, had := former[addr]; had && a != b && !r.machine.Awaits(addr) {
 			// Both exist for a moment; the address never goes.
 			if a.Prefix == b.Prefix {
 				e.removePrefix(r, r.home, b.Prefix)
@@ -273,7 +290,7 @@ func (e *Engine) index() {
 	for _, l := range e.links {
 		clear(l.table[0][:])
 		clear(l.table[1][:])
-		l.joining = [2][]*router{}
+		l.overhearing = [2]map[netip.Addr][]*router{}
 	}
 	for _, r := range e.routers {
 		for addr := range r.addresses {
@@ -289,9 +306,8 @@ func (e *Engine) index() {
 		for _, a := range r.cfg.Accept {
 			add(a.VRID)
 		}
-		if r.joining {
-			l := &r.carrier.joining[family(r.cfg.ipv6())]
-			*l = append(*l, r)
+		if r.machine != nil {
+			e.listen(r)
 		}
 	}
 }

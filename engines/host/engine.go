@@ -33,6 +33,9 @@ type Engine struct {
 	frame      []byte
 	scratch    []byte
 	claims     []claim
+	heard      []netip.Addr // scratch of overhear
+	overhearer []*router
+	departed   []departure // not told yet
 
 	links   map[string]*link
 	byIndex map[int]*link

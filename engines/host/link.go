@@ -21,10 +21,10 @@ type link struct {
 
 	// table finds the routers for a received VRID; usually one.
 	table [2][256][]*router
-	// joining are those that want packets of other VRIDs as well.
-	joining [2][]*router
-	unknown uint64 // packets for no VRID of ours
-	broken  uint64 // packets without a readable IP header
+	// overhearing are those that want packets of other VRIDs as well, by address.
+	overhearing [2]map[netip.Addr][]*router
+	unknown     uint64 // packets for no VRID of ours
+	broken      uint64 // packets without a readable IP header
 }
 
 func family(v6 bool) int {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
-	"slices"
 	"time"
 	"unsafe"
 
@@ -152,11 +151,7 @@ func (e *Engine) drain(l *link, s *socket) {
 				continue
 			}
 			routers := l.table[family(s.v6)][vrid]
-			for _, r := range slices.Clone(l.joining[family(s.v6)]) {
-				if !slices.Contains(routers, r) {
-					e.handle(r, (*vrrp.Foreign)(&e.packet))
-				}
-			}
+			e.overhear(l, s.v6, routers)
 			if len(routers) == 0 {
 				l.unknown++
 				continue

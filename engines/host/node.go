@@ -197,8 +197,8 @@ func (r *RouterStatus) describe(s *Status) string {
 	if r.State == vrrp.StateBackup.String() && r.Leader.IsValid() {
 		text += fmt.Sprintf(", hears %v with priority %d", r.Leader, r.LeaderPriority)
 	}
-	if r.Elsewhere.IsValid() {
-		text += fmt.Sprintf(", waits for %v, which has its addresses by another VRID, version or password", r.Elsewhere)
+	if waits := r.Waits(); waits != "" {
+		text += ", " + waits
 	}
 	if r.Problem != "" {
 		text += ": " + r.Problem

@@ -24,9 +24,11 @@ type router struct {
 	problem   string
 	addresses map[netip.Addr]Address
 	routed    bool
-	joining   bool      // in its link's list
+	overhears bool      // in its link's list
+	awaits    bool      // likewise, for packets without its addresses
 	changes   time.Time // of the last transition
 	cause     vrrp.Cause
+	from      vrrp.State // of the last transition
 
 	lingering []netip.Addr // still held although another router is Active
 	lingerAt  time.Duration
@@ -75,6 +77,11 @@ func (e *Engine) handle(r *router, ev vrrp.Event) {
 		e.settle(r)
 	}
 	e.heap.fix(u)
+	for len(e.departed) > 0 {
+		d := e.departed[0]
+		e.departed = e.departed[1:]
+		e.handle(d.router, vrrp.AddressLeft{Address: d.address})
+	}
 }
 
 // act does one thing a machine asks for. Order matters and nothing waits.
@@ -86,6 +93,7 @@ func (e *Engine) act(r *router, a vrrp.Action) {
 		r.lingering = slices.DeleteFunc(r.lingering, func(l netip.Addr) bool { return slices.Contains(a.Addresses, l) })
 		e.addAddresses(r, a.Addresses)
 	case vrrp.ActionRemove:
+		e.depart(r, a.Addresses)
 		if relieved(r.cause) && !r.machine.State().Holds() {
 			e.linger(r, a.Addresses)
 		} else {
@@ -94,7 +102,7 @@ func (e *Engine) act(r *router, a vrrp.Action) {
 	case vrrp.ActionAnnounce:
 		e.announce(r, a.Addresses, int(a.Repeat))
 	case vrrp.ActionTransition:
-		r.changes, r.cause = time.Now(), a.Cause
+		r.changes, r.cause, r.from = time.Now(), a.Cause, a.From
 		e.tell(Event{Time: r.changes, Router: r.cfg.Name, Kind: "transition", Retiring: r.retiring && !e.stopping, From: a.From.String(), To: a.To.String(), Cause: a.Cause.String()})
 	case vrrp.ActionDrop:
 		e.tellRarely(r, 0, uint8(a.Reason))
@@ -110,13 +118,8 @@ func (e *Engine) settle(r *router) {
 		r.routed = holds
 		e.routes(r, r.cfg.Routes, holds)
 	}
-	if joining := r.machine.Joining(); joining != r.joining {
-		r.joining = joining
-		l := &r.carrier.joining[family(r.cfg.ipv6())]
-		*l = slices.DeleteFunc(*l, func(o *router) bool { return o == r })
-		if joining {
-			*l = append(*l, r)
-		}
+	if r.machine.Overhears() != r.overhears || r.machine.Awaiting() != r.awaits {
+		e.listen(r)
 	}
 	if r.retiring && state == vrrp.StateInitialize && len(r.lingering) == 0 {
 		e.retired = append(e.retired, r)
@@ -225,7 +228,10 @@ func (l *link) ownAddress(addr netip.Addr) bool {
 
 func (e *Engine) heldElsewhere(r *router, addr netip.Addr) bool {
 	for _, o := range e.routers {
-		if o != r && o.home == r.home && o.machine != nil && o.machine.State().Holds() {
+		if o != r && o.home == r.home && slices.Contains(o.lingering, addr) {
+			return true // its own time is short
+		}
+		if o != r && o.home == r.home && o.machine != nil && o.machine.State().Holds() && !o.machine.Awaits(addr) {
 			if _, found := o.addresses[addr]; found {
 				return true
 			}

@@ -60,6 +60,7 @@ type RouterStatus struct {
 	LeaderPriority uint8          `json:"leaderPriority,omitempty"`
 	LeaderHeard    time.Duration  `json:"leaderHeard,omitempty"` // ago
 	Elsewhere      netip.Addr     `json:"elsewhere,omitzero"`    // see vrrp.Status
+	Awaited        []netip.Addr   `json:"awaited,omitempty"`     // likewise
 	SyncGroup      string         `json:"syncGroup,omitempty"`
 	Ready          bool           `json:"ready,omitempty"` // waits for the others of its group
 	Retiring       bool           `json:"retiring,omitempty"`
@@ -113,7 +114,7 @@ func (e *Engine) copyStatus() (Status, []rawRouter) {
 		rs := RouterStatus{
 			Name: r.cfg.Name, Interface: r.cfg.Interface, VRID: r.cfg.VRID, State: m.State.String(),
 			Cause: r.cause.String(), Since: r.changes, Priority: m.Priority, Interval: m.Interval, Source: r.source,
-			Leader: m.Leader, LeaderPriority: m.LeaderPriority, Elsewhere: m.Elsewhere, SyncGroup: r.unit.name, Ready: m.Ready,
+			Leader: m.Leader, LeaderPriority: m.LeaderPriority, Elsewhere: m.Elsewhere, Awaited: m.Awaited, SyncGroup: r.unit.name, Ready: m.Ready,
 			Retiring: r.retiring, Maintenance: e.maintained(r), Checks: r.checks, Problem: r.problem, Failures: r.fails,
 		}
 		rs.Lingering = slices.Clone(r.lingering)

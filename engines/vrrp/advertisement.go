@@ -48,6 +48,27 @@ func VRID(message []byte) (vrid uint8, ok bool) {
 	return message[1], true
 }
 
+// AppendAddresses appends the addresses in an advertisement, which need not be
+// valid, before anything else is looked at.
+func AppendAddresses(to []netip.Addr, message []byte, v6 bool) []netip.Addr {
+	if len(message) < headerLength {
+		return to
+	}
+	width := 4
+	if v6 {
+		width = 16
+	}
+	rest := message[headerLength:]
+	for range message[3] {
+		if len(rest) < width {
+			break
+		}
+		a, _ := netip.AddrFromSlice(rest[:width])
+		to, rest = append(to, a), rest[width:]
+	}
+	return to
+}
+
 // Authentication is the v2 authentication of RFC 2338 as keepalived speaks it.
 type Authentication struct {
 	Type AuthType

@@ -8,7 +8,7 @@ import (
 
 // announce announces all addresses now.
 func (m *Machine) announce(repeat uint8) {
-	m.announceThese(m.all, repeat)
+	m.announceThese(m.ours, repeat)
 	m.announced = m.now
 	m.stop(timerAnnounce)
 }
@@ -16,7 +16,7 @@ func (m *Machine) announce(repeat uint8) {
 // announceThese announces some. Only an Active router announces: a releasing one
 // would take the hosts back.
 func (m *Machine) announceThese(addrs []netip.Addr, repeat uint8) {
-	if m.state != StateActive {
+	if m.state != StateActive || len(addrs) == 0 {
 		return
 	}
 	m.counters.Announcements++
@@ -49,7 +49,7 @@ func (m *Machine) announceSoon(repeat uint8) {
 // better router that takes over: its announcement may be seen before its
 // advertisement, and defending then would take the hosts back from it.
 func (m *Machine) foreignClaim(addr netip.Addr) {
-	if m.state != StateActive || !slices.Contains(m.all, addr) {
+	if m.state != StateActive || !slices.Contains(m.ours, addr) {
 		return
 	}
 	m.note(NoteForeignClaim)
@@ -74,7 +74,7 @@ func (m *Machine) defend() {
 
 // addressLost puts an address back, with the same limits.
 func (m *Machine) addressLost(addr netip.Addr) {
-	i := slices.Index(m.all, addr)
+	i := slices.Index(m.ours, addr)
 	if !m.state.Holds() || i < 0 {
 		return
 	}
@@ -84,6 +84,6 @@ func (m *Machine) addressLost(addr netip.Addr) {
 		m.at[timerRestore] = min(m.at[timerRestore], next)
 		return
 	}
-	m.do(Action{Kind: ActionAdd, Addresses: m.all[i : i+1]})
-	m.announceThese(m.all[i:i+1], 1)
+	m.do(Action{Kind: ActionAdd, Addresses: m.ours[i : i+1]})
+	m.announceThese(m.ours[i:i+1], 1)
 }

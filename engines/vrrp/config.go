@@ -59,6 +59,9 @@ type Config struct {
 	// as another Virtual Router advertises one of its addresses; see the
 	// package's documentation. RFC 9568 7.1 ignores those.
 	Respect bool
+	// Present lists addresses that the host has when it gives this configuration to
+	// a running Machine, by another Virtual Router: nobody else does.
+	Present []netip.Addr
 	// GlobalFirst allows the first IPv6 address not to be link-local, as
 	// keepalived does outside its strict mode.
 	GlobalFirst bool

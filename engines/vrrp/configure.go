@@ -8,14 +8,16 @@ import (
 // reconfigure changes a running Machine without a transition: addresses come
 // and go one by one, an Active router says at once what is new about its
 // advertisements, a Backup keeps waiting. Only the address family cannot
-// change; that takes another Machine.
+// change; that takes another Machine. With Respect, an address comes once nobody
+// else is heard with it.
 func (m *Machine) reconfigure(c *Config) {
 	if c.Validate() != nil || c.IPv6() != m.cfg.IPv6() {
 		m.note(NoteConfig)
 		return
 	}
-	former, formerAll, formerPriority := m.cfg, m.all, m.priority
+	former, formerAll, formerHeld, formerPriority := m.cfg, m.all, m.ours, m.priority
 	m.take(*c)
+	m.gain(formerAll, c.Present)
 	// reprioritize compares with the priority before.
 	m.priority = formerPriority
 	if m.cfg.PreemptDelay != former.PreemptDelay {
@@ -23,14 +25,14 @@ func (m *Machine) reconfigure(c *Config) {
 	}
 
 	if m.state.Holds() {
-		m.claimed = slices.DeleteFunc(m.claimed, func(a netip.Addr) bool { return !slices.Contains(m.all, a) })
+		m.claimed = slices.DeleteFunc(m.claimed, func(a netip.Addr) bool { return !slices.Contains(m.ours, a) })
 		if len(m.claimed) == 0 {
 			m.stop(timerDefend)
 		}
 		m.changed = m.changed[:0]
-		m.changed = appendMissing(m.changed, m.all, formerAll)
+		m.changed = appendMissing(m.changed, m.ours, formerHeld)
 		added := len(m.changed)
-		m.changed = appendMissing(m.changed, formerAll, m.all)
+		m.changed = appendMissing(m.changed, formerHeld, m.ours)
 		if gone := m.changed[added:]; len(gone) > 0 {
 			m.do(Action{Kind: ActionRemove, Addresses: gone})
 		}

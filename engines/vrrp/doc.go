@@ -89,11 +89,25 @@
 //
 // With Config.Respect, until it was Active or heard one of its own since it takes
 // part, an advertisement with one of its addresses puts off its
-// Active_Down_Timer, whatever else is in it, unless it is priority 0. It learns
-// nothing else from that. It waits an interval longer than a Backup, so that one
-// of theirs comes first should their Active router be gone, and for a second at
-// least when it starts: its own interval may be shorter than theirs. So it waits for as long as somebody has the address,
-// and takes over when nobody has.
+// Active_Down_Timer, whatever else is in it. It learns nothing else from that. It
+// waits an interval longer than a Backup, so that one of theirs comes first should
+// their Active router be gone, and for a second at least when it takes part for
+// the first time, or its link was down for long: its own interval may be shorter
+// than theirs. So it waits for as long as somebody has the address, and takes over
+// when nobody has. Priority 0 of whom it waits for shortens that to two intervals:
+// a Backup of theirs is heard by then, and who went still answers, until it hears
+// who took over, by whatever VRID. While it is held by a check or for maintenance it
+// goes on listening.
+//
+// A Snapshot says whether one was joining. Who was not goes on as the Backup it was.
+//
+// It goes by the address once it knows of its own: another Virtual Router's Active
+// router may have one that moves from there, and has not learned of that. What a
+// running Machine is given it awaits, for two intervals and for as long as such a
+// one is heard with it, and until that one is heard without; likewise what it
+// heard elsewhere while it joined. It neither holds nor (in version 3) advertises
+// that meanwhile, whatever the state. Config.Present excepts what the host itself
+// had before.
 //
 // Ruled out: that for every Backup. One bad packet per interval would keep it
 // from taking over, where RFC 9568 7.1 has those discarded. And a probe for the
@@ -101,13 +115,19 @@
 //
 // What is not heard is not respected: a unicast Virtual Router's members send
 // nothing to one that they do not know of yet, former intervals may be longer
-// than that second, and all addresses may be new.
+// than that second, all addresses may be new, and excluded ones are not advertised.
+// An Active router does not give up what it has: one that was Active on its own side
+// of a cut is a second one until it learns. A Backup that knows its own listens to
+// nobody else: one that has not learned yet, and takes over from one that had, takes
+// what has moved away with the rest.
 //
 // # The host's part of the contract
 //
 //   - One Machine for each Virtual Router, address family and interface; find
 //     it by VRID (and by the VRIDs in Config.Accept during a staged change).
-//     While it is Joining, give it the packets of other VRIDs as Foreign.
+//     While it Overhears, give it the packets of other VRIDs as Foreign.
+//     Where it has an address by two, since one moves, say so: Config.Present when
+//     the second is given it, AddressLeft when the first is not Active any more.
 //   - Carry out the Actions in order and before the next event. Sending may
 //     fail, adding may come late (then AddressesReady); removing must not.
 //   - After every event arm one timer for Deadline. When it fires, and after

@@ -30,9 +30,8 @@ type Packet struct {
 	Message             []byte
 }
 
-// Foreign is a received Packet of a VRID that is none of the Machine's. It
-// matters while nobody of the Virtual Router was heard yet: see the package's
-// documentation, "Whoever was here before".
+// Foreign is a received Packet of a VRID that is none of the Machine's. See
+// Machine.Overhears and the package's documentation, "Whoever was here before".
 type Foreign Packet
 
 // Timeout says that Deadline may have been reached. Too early, it does nothing.
@@ -63,6 +62,10 @@ type AddressesReady struct{}
 // itself for one of our addresses.
 type ForeignClaim struct{ Address netip.Addr }
 
+// AddressLeft says that another Virtual Router of this host that has an address of
+// ours as well, while it moves to us, gave up being Active: who is next has it.
+type AddressLeft struct{ Address netip.Addr }
+
 // groupEvent moves a member of a Group.
 type groupEvent uint8
 
@@ -84,6 +87,7 @@ func (Maintenance) event()    {}
 func (AddressLost) event()    {}
 func (AddressesReady) event() {}
 func (ForeignClaim) event()   {}
+func (AddressLeft) event()    {}
 func (*Config) event()        {}
 func (groupEvent) event()     {}
 
@@ -93,4 +97,8 @@ func (groupEvent) event()     {}
 type Snapshot struct {
 	State    State
 	Interval time.Duration // learned
+	// Joining says that it knew of nobody yet, so that its successor begins anew.
+	Joining bool `json:",omitempty"`
+	// Awaited are addresses that it did not hold yet.
+	Awaited []netip.Addr `json:",omitempty"`
 }

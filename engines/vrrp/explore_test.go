@@ -92,6 +92,10 @@ func newLAN(seed uint64, log *strings.Builder, count int) (l *lan, interval time
 			Source:        netip.AddrFrom4([4]byte{192, 0, 2, byte(id + 1)}),
 			Announcements: DefaultAnnouncements(),
 			NoPreempt:     rng.IntN(5) == 0,
+			Respect:       rng.IntN(2) == 0,
+		}
+		if c.Respect {
+			l.listen = 2*usualInterval + interval
 		}
 		if v6 {
 			c.Addresses[0] = netip.MustParseAddr("fe80::100")
@@ -170,7 +174,7 @@ func faultStory(l *lan, interval time.Duration) error {
 	// Who was being stopped while mending is started now.
 	at(end+6*interval, l.mend)
 	end += 6 * interval
-	settled := end + 16*interval
+	settled := end + 16*interval + l.listen
 	l.run(settled)
 	if err := l.settled(settled); err != nil {
 		return err

@@ -19,11 +19,11 @@ func TestGroupsMoveTogether(t *testing.T) {
 		hosts := 2 + rng.IntN(2)
 		for h := range hosts {
 			priority := uint8(1 + rng.IntN(254))
-			noPreempt := rng.IntN(4) == 0
+			noPreempt, respect := rng.IntN(4) == 0, rng.IntN(2) == 0
 			var siblings []*lanNode
 			for vr := range 2 {
 				c := testConfig()
-				c.Interval, c.Priority, c.NoPreempt = interval, priority, noPreempt
+				c.Interval, c.Priority, c.NoPreempt, c.Respect = interval, priority, noPreempt, respect
 				c.VRID = uint8(vr + 1)
 				c.Source = netip.AddrFrom4([4]byte{192, 0, 2, byte(h + 1)})
 				if vr == 1 {
@@ -107,7 +107,7 @@ func groupStory(l *lan, interval time.Duration) error {
 			l.give(n, Maintenance(false))
 		}
 	})
-	l.run(end + 30*interval)
+	l.run(end + 60*interval)
 	active := -1
 	for h := 0; h < len(l.nodes); h += 2 {
 		four, six := l.nodes[h], l.nodes[h+1]
@@ -128,4 +128,31 @@ func groupStory(l *lan, interval time.Duration) error {
 		return fmt.Errorf("no host is active")
 	}
 	return nil
+}
+
+// TestAMemberOfAGroupWaitsForNobodyWhoIsGone: it waits for the others then, and says so.
+func TestAMemberOfAGroupWaitsForNobodyWhoIsGone(t *testing.T) {
+	var members []*Machine
+	for vrid := range uint8(2) {
+		c := testConfig()
+		c.VRID, c.Respect = vrid+1, true
+		m, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, m)
+	}
+	g := NewGroup(members...)
+	g.Handle(0, 0, Startup{})
+	a := Advertisement{Version: 3, VRID: 9, Priority: 50, Interval: time.Second, Addresses: testConfig().Addresses}
+	p := Foreign{Source: netip.MustParseAddr("192.0.2.9"), Destination: MulticastAddress(false), TTL: 255}
+	p.Message = a.Append(nil, p.Source, p.Destination, ChecksumPseudoHeader)
+	g.Handle(time.Second, 0, &p)
+	if s := members[0].Status(); s.Elsewhere != p.Source || s.Ready {
+		t.Fatalf("waits for %v, ready %v", s.Elsewhere, s.Ready)
+	}
+	g.Handle(members[0].Deadline(), 0, Timeout{})
+	if s := members[0].Status(); s.Elsewhere.IsValid() || !s.Ready {
+		t.Errorf("waits for %v, ready %v", s.Elsewhere, s.Ready)
+	}
 }

@@ -41,7 +41,7 @@ func healStory(l *lan, interval, refresh time.Duration) error {
 		}
 		l.boot(n, nil)
 	}
-	l.run(10*interval + time.Duration(l.rng.Int64N(int64(interval))))
+	l.run(l.listen + 10*interval + time.Duration(l.rng.Int64N(int64(interval))))
 	full := l.rng.IntN(2) == 0
 	sides := [6]int{}
 	for i := range l.nodes {
@@ -116,7 +116,7 @@ func TestPause(t *testing.T) {
 			n.router = &Machine{}
 			l.boot(n, nil)
 		}
-		l.run(10*interval + time.Duration(l.rng.Int64N(int64(interval))))
+		l.run(l.listen + 10*interval + time.Duration(l.rng.Int64N(int64(interval))))
 		n := l.nodes[l.rng.IntN(len(l.nodes))]
 		l.logf("router %d, %v, stops", n.id, n.router.State())
 		n.paused = true
@@ -152,7 +152,7 @@ func plannedStory(l *lan, interval time.Duration) error {
 			at(time.Duration(l.rng.Int64N(int64(20*interval))), func() { l.boot(n, nil) })
 		}
 	}
-	end := 20 * interval
+	end := 20*interval + l.listen
 	for range 6 {
 		n := l.nodes[l.rng.IntN(len(l.nodes))]
 		dice, x := l.rng.IntN(6), l.rng.Float64()
@@ -210,7 +210,7 @@ func plannedStory(l *lan, interval time.Duration) error {
 			})
 		}
 	}
-	l.run(end + 20*interval)
+	l.run(end + 20*interval + l.listen)
 	// Two hops: ours to the rival, and the rival's back when they cross.
 	if limit := 2 * maxLatency; l.longestDual > limit {
 		return fmt.Errorf("two active routers for %v", l.longestDual)
@@ -233,6 +233,6 @@ func plannedStory(l *lan, interval time.Duration) error {
 		l.give(n, Checks{})
 		l.give(n, Startup{})
 	}
-	l.run(l.now + 20*interval)
+	l.run(l.now + 20*interval + l.listen)
 	return l.settled(l.now)
 }

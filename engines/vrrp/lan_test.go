@@ -37,7 +37,11 @@ type lan struct {
 	bareSince   time.Duration // since when the client's router does not hold the address
 	longestBare time.Duration
 	transitions int
-	moved       time.Duration // when the last transition was
+	moved       time.Duration    // when the last transition was
+	instant     time.Duration    // takeovers that close together are a tie
+	listen      time.Duration    // how much longer than usual a start may take
+	active      [2]time.Duration // when the last takeover of a Virtual Router was
+	tied        bool
 }
 
 // router is a Machine or a keepalived.
@@ -219,6 +223,10 @@ func (l *lan) do(n *lanNode, a Action) {
 		}
 	case ActionTransition:
 		l.transitions++
+		if a.To == StateActive {
+			l.tied = l.tied || l.instant > 0 && l.active[n.vr] > 0 && l.now-l.active[n.vr] <= l.instant
+			l.active[n.vr] = l.now
+		}
 		l.moved = l.now
 	}
 }
@@ -301,6 +309,14 @@ func (l *lan) deliver(n *lanNode, e *lanEvent) {
 		return
 	}
 	n.packet = Packet{Source: from.cfg.Source, Destination: MulticastAddress(n.cfg.IPv6()), TTL: 255, Message: e.data[:e.length]}
+	if m, ok := n.router.(*Machine); ok {
+		if vrid, _ := VRID(n.packet.Message); vrid != n.cfg.VRID {
+			if m.Overhears() {
+				l.give(n, (*Foreign)(&n.packet))
+			}
+			return
+		}
+	}
 	l.give(n, &n.packet)
 }
 

@@ -23,7 +23,12 @@ type Machine struct {
 	cfg      Config
 	matchers []matcher    // cfg.Shared, then cfg.Accept
 	all      []netip.Addr // advertised and excluded
+	ours     []netip.Addr // all but those awaited: what is ours when we hold
 	changed  []netip.Addr // scratch for the Addresses of an Action
+
+	// Of all, addresses that another Virtual Router may have; see gain.
+	awaited    []awaited
+	advertised []netip.Addr
 
 	now      time.Duration
 	state    State
@@ -39,6 +44,9 @@ type Machine struct {
 	taught    bool          // by an advertisement, since we are Backup
 	joined    bool          // Active or heard by our parameters, since we take part
 	elsewhere netip.Addr    // last one respected
+	until     time.Duration // and until when
+	deaf      bool          // has not listened for long: started, or was cut off
+	cutAt     time.Duration // when the link went down
 	leader    peer          // sender of the last accepted advertisement
 	preemptAt time.Duration // end of the preemption delay, or Never
 	why       Cause         // what a takeover will be because of
@@ -93,9 +101,10 @@ func (m *Machine) take(c Config) {
 	for _, s := range c.Accept {
 		m.matchers = append(m.matchers, newMatcher(s))
 	}
-	c.Shared, c.Accept = m.matchers[0].Shared, nil
+	c.Shared, c.Accept, c.Present = m.matchers[0].Shared, nil, nil
 	m.cfg = c
 	m.all = slices.Concat(c.Addresses, c.Excluded)
+	m.ours, m.advertised = m.all, c.Addresses
 	m.priority = m.effective()
 }
 
@@ -139,6 +148,8 @@ func (m *Machine) Handle(now time.Duration, ev Event) []Action {
 		}
 	case ForeignClaim:
 		m.foreignClaim(e.Address)
+	case AddressLeft:
+		m.lend(e.Address)
 	case *Config:
 		m.reconfigure(e)
 	case groupEvent:
@@ -173,6 +184,10 @@ func (m *Machine) move(to State, cause Cause) {
 	m.counters.Transitions[to]++
 	m.stopAll()
 	m.state, m.since = to, m.now
+	if to == StateInitialize && len(m.awaited) > 0 {
+		m.await(nil)
+	}
+	m.armAwait()
 	m.claimed, m.yielded = m.claimed[:0], 0
 	m.wants, m.graced, m.taught, m.parting, m.preemptAt = false, false, false, 0, Never
 }
@@ -180,8 +195,17 @@ func (m *Machine) move(to State, cause Cause) {
 // State returns where the Machine stands.
 func (m *Machine) State() State { return m.state }
 
-// Joining reports whether the Machine wants to be given Foreign packets.
-func (m *Machine) Joining() bool {
+// Overhears reports whether the Machine wants to be given Foreign packets.
+func (m *Machine) Overhears() bool {
+	return m.respects() || len(m.awaited) > 0
+}
+
+func (m *Machine) respects() bool {
+	return m.joining() || m.respectful() && m.state >= StateReleasing
+}
+
+// joining reports whether the Machine waits for whoever was here before.
+func (m *Machine) joining() bool {
 	return m.cfg.Respect && m.state == StateBackup && !m.joined && m.priority != Owner
 }
 
@@ -190,10 +214,16 @@ func (m *Machine) Joining() bool {
 func (m *Machine) Append(b []byte, dst netip.Addr, priority uint8) []byte {
 	a := Advertisement{
 		Version: m.cfg.Version, VRID: m.cfg.VRID, Priority: priority,
-		Interval: m.cfg.Interval, Authentication: m.cfg.Authentication, Addresses: m.cfg.Addresses,
+		Interval: m.cfg.Interval, Authentication: m.cfg.Authentication, Addresses: m.advertised,
 	}
 	return a.Append(b, m.cfg.Source, dst.WithZone(""), m.cfg.Checksum)
 }
 
 // Snapshot is what a successor needs to go on; see Startup.
-func (m *Machine) Snapshot() Snapshot { return Snapshot{State: m.state, Interval: m.learned} }
+func (m *Machine) Snapshot() Snapshot {
+	s := Snapshot{State: m.state, Interval: m.learned, Joining: m.joining()}
+	if !s.Joining {
+		s.Awaited, _ = m.awaits()
+	}
+	return s
+}

@@ -31,7 +31,12 @@ func (m *Machine) receive(p *Packet) {
 		m.counters.ReceivedZero++
 	}
 	m.leader = peer{address: src, priority: a.Priority, heard: m.now}
-	m.join()
+	if a.Priority > 0 {
+		m.join(a)
+	}
+	if len(m.awaited) > 0 && m.state != StateReleasing {
+		m.hearOurs(a, src)
+	}
 	if m.state >= StateFault {
 		return // held: it is good to know who is Active, and no more
 	}
@@ -61,29 +66,63 @@ func (m *Machine) receive(p *Packet) {
 // overhear judges a packet of another Virtual Router.
 func (m *Machine) overhear(p *Packet) {
 	src := p.Source.Unmap().WithZone("")
-	if m.Joining() && m.verify(p, src, p.Destination.Unmap().WithZone("")) == ReasonNone {
+	if m.Overhears() && m.verify(p, src, p.Destination.Unmap().WithZone("")) == ReasonNone {
 		m.respect(&m.adv, src)
 	}
 }
 
 // respect waits for as long as whoever was here before is heard with an address
-// of ours, by whatever VRID, version or password.
+// of ours, by whatever VRID, version or password. While Releasing, one with all of
+// them has taken over; while held, it is good to know.
 func (m *Machine) respect(a *Advertisement, src netip.Addr) {
-	if !m.Joining() || a.Priority == 0 || !slices.ContainsFunc(a.Addresses, func(x netip.Addr) bool { return slices.Contains(m.all, x) }) {
+	if len(m.awaited) > 0 {
+		m.keepOff(a, src)
+	}
+	if !m.respects() || !slices.ContainsFunc(a.Addresses, func(x netip.Addr) bool { return slices.Contains(m.all, x) }) {
 		return
 	}
-	m.note(NoteElsewhere)
+	switch {
+	case a.Priority == 0:
+		// A Backup of theirs takes over within an interval, if there is one, and
+		// is heard then or an interval later.
+		soon := max(m.now+2*a.Interval, m.startAt) + m.skew()
+		if src == m.elsewhere {
+			m.until = min(m.until, soon)
+		} else {
+			m.until = max(m.until, soon)
+		}
+		if m.joining() && src == m.elsewhere {
+			m.at[timerDown] = m.until
+		} else if m.joining() {
+			m.at[timerDown] = max(m.at[timerDown], m.until)
+		}
+		return
+	case m.state == StateReleasing:
+		if slices.ContainsFunc(m.cfg.Addresses, func(x netip.Addr) bool { return !slices.Contains(a.Addresses, x) }) {
+			return
+		}
+		m.letGo(CauseHandedOver)
+		m.joined = false // by those who are there now
+	}
 	m.elsewhere = src
-	m.wants, m.graced = false, false
-	m.at[timerDown] = max(m.at[timerDown], m.now+courtesy(m.learned)+m.skew(), m.now+courtesy(a.Interval)+m.skew())
+	m.until = max(m.until, m.now+courtesy(m.learned)+m.skew(), m.now+courtesy(a.Interval)+m.skew())
+	if m.joining() {
+		m.note(NoteElsewhere)
+		m.wants, m.graced = false, false
+		m.at[timerDown] = max(m.at[timerDown], m.until)
+	}
 }
 
-// join ends the listening of a start: one of ours is there.
-func (m *Machine) join() {
-	if m.Joining() && !m.elsewhere.IsValid() {
-		m.at[timerDown] = min(m.at[timerDown], max(m.since, m.startAt)+m.downInterval())
+// join ends the listening of a start: one of ours is there. Until it would be
+// missed, who else has an address of ours is heard as well.
+func (m *Machine) join(a *Advertisement) {
+	if m.joining() {
+		if !m.elsewhere.IsValid() {
+			m.at[timerDown] = min(m.at[timerDown], max(m.now, max(m.since, m.startAt)+m.downInterval()))
+		}
+		m.awaitAtMost(min(m.at[timerDown], m.now+2*a.Interval))
 	}
-	m.joined = true
+	m.joined, m.elsewhere, m.until = true, netip.Addr{}, 0
 }
 
 // verify makes the checks that are the same for all parameter sets.

@@ -28,6 +28,11 @@ func (m *Machine) hold(h hold, on bool) {
 		return
 	}
 	m.holds ^= h
+	if h == holdLink && on {
+		m.cutAt = m.now
+	} else if h == holdLink && m.now-m.cutAt > deafAfter {
+		m.deaf = true
+	}
 	if m.state == StateInitialize {
 		return
 	}
@@ -120,6 +125,7 @@ func (m *Machine) leave(to State, cause Cause) {
 			m.learned = m.adv.Interval
 		} else {
 			m.learned = m.cfg.Interval
+			m.joined = false // none of ours is there
 		}
 		m.why = CauseActiveDown
 		m.armDown(m.downInterval())
@@ -177,6 +183,7 @@ func (m *Machine) reprioritize() {
 		m.stop(timerParting)
 		if m.at[timerDown] != Never {
 			m.at[timerDown] += m.skew() - skew
+			m.awaitAtMost(m.at[timerDown])
 		}
 	case StateActive:
 		if m.priority < former {

@@ -12,19 +12,18 @@ func (m *Machine) startup(e Startup) {
 	}
 	if e.Resume != nil && e.Resume.State.Holds() && m.holds == 0 {
 		m.startAt = m.now
+		m.awaitThese(e.Resume.Awaited, m.now+m.listenFor())
 		m.takeOver(CauseResume)
 		return
 	}
-	m.startAt = m.now + m.cfg.StartupDelay
+	m.startAt, m.deaf = m.now+m.cfg.StartupDelay, true
 	if m.cfg.Priority != Owner {
 		m.do(Action{Kind: ActionRemove, Addresses: m.all})
 	}
 	m.enter(CauseStartup)
-	if m.Joining() {
-		m.at[timerDown] = max(m.at[timerDown], m.startAt+max(courtesy(m.learned), usualInterval)+m.skew())
-	}
-	if e.Resume != nil && m.state == StateBackup && e.Resume.Interval >= centisecond && e.Resume.Interval <= maxInterval2 {
-		m.learned = e.Resume.Interval
+	if e.Resume != nil && e.Resume.State == StateBackup && !e.Resume.Joining && m.state == StateBackup && e.Resume.Interval >= centisecond && e.Resume.Interval <= maxInterval2 {
+		m.learned, m.joined = e.Resume.Interval, true
+		m.awaitThese(e.Resume.Awaited, m.now+m.listenFor())
 		m.armDown(m.downInterval())
 	}
 }
@@ -41,7 +40,10 @@ func (m *Machine) enter(cause Cause) {
 	}
 	m.learned = m.longest()
 	m.move(StateBackup, cause)
-	m.joined, m.elsewhere = false, netip.Addr{}
+	m.joined = false
+	if m.until <= m.now {
+		m.elsewhere = netip.Addr{}
+	}
 	m.why = CauseActiveDown
 	if m.priority == Owner {
 		m.why = CauseOwner
@@ -49,6 +51,14 @@ func (m *Machine) enter(cause Cause) {
 		return
 	}
 	m.armDown(m.downInterval())
+	if m.deaf && m.joining() {
+		m.armDown(max(courtesy(m.learned), usualInterval) + m.skew())
+	}
+	m.at[timerDown] = max(m.at[timerDown], m.until)
+	m.deaf = false
+	if m.joining() {
+		m.awaitThese(m.all, m.at[timerDown])
+	}
 }
 
 // hearAsBackup is RFC 9568 6.4.2.
@@ -58,6 +68,7 @@ func (m *Machine) hearAsBackup(a *Advertisement) {
 		m.stop(timerParting)
 		m.why = CausePriorityZero
 		m.armDown(m.skew())
+		m.awaitAtMost(m.at[timerDown])
 		return
 	}
 	if a.Priority < m.priority && m.preempts() {
@@ -105,7 +116,7 @@ func (m *Machine) down(at time.Duration) {
 		return
 	}
 	if m.grouped {
-		m.wants = true
+		m.wants, m.elsewhere = true, netip.Addr{}
 		m.armDown(m.downInterval())
 		return
 	}
@@ -117,10 +128,12 @@ func (m *Machine) down(at time.Duration) {
 // no moment in which nobody answers.
 func (m *Machine) takeOver(cause Cause) {
 	m.move(StateActive, cause)
-	m.joined = true
+	m.joined, m.until = true, 0
 	m.learned = m.cfg.Interval
 	m.rival, m.asserts, m.rivals, m.defences, m.restores = -maxDelay, limiter{}, limiter{}, limiter{}, limiter{}
-	m.do(Action{Kind: ActionAdd, Addresses: m.all})
+	if len(m.ours) > 0 {
+		m.do(Action{Kind: ActionAdd, Addresses: m.ours})
+	}
 	m.assert()
 	m.startAnnouncing()
 }

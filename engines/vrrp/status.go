@@ -29,9 +29,12 @@ type Status struct {
 	Leader         netip.Addr
 	LeaderPriority uint8
 	LeaderHeard    time.Duration
-	// Elsewhere is whom a Joining Machine waits for, since that one has an
+	// Elsewhere is whom a Machine that joins waits for, since that one has an
 	// address of its; invalid if it waits for nobody.
 	Elsewhere netip.Addr
+	// Awaited are addresses that are not held yet, whatever the state, of a Machine
+	// that does not join any more; Elsewhere has one of them then, if it is valid.
+	Awaited []netip.Addr
 	// Ready says that a member of a Group would take over if all were ready.
 	Ready    bool
 	Deadline time.Duration
@@ -45,8 +48,11 @@ func (m *Machine) Status() Status {
 		Leader: m.leader.address, LeaderPriority: m.leader.priority, LeaderHeard: m.leader.heard,
 		Ready: m.wants, Deadline: m.Deadline(), Counters: m.counters,
 	}
-	if m.Joining() {
+	if m.joining() {
 		s.Elsewhere = m.elsewhere
+	}
+	if len(m.awaited) > 0 && !m.joining() {
+		s.Awaited, s.Elsewhere = m.awaits()
 	}
 	if m.state == StateActive {
 		s.Interval = m.cfg.Interval

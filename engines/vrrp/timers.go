@@ -10,7 +10,8 @@ const Never = time.Duration(1<<63 - 1)
 type timer uint8
 
 const (
-	timerDown      timer = iota // Backup: Active_Down_Timer
+	timerAwait     timer = iota // nobody else is heard with an address that is new to us
+	timerDown                   // Backup: Active_Down_Timer
 	timerRelease                // Releasing: nobody took over
 	timerAdvertise              // Active: Adver_Timer; Releasing: priority 0 again
 	timerParting                // Backup: the winner has not reacted to our last word
@@ -40,6 +41,9 @@ const (
 	// A router that starts and respects listens at least that long, so that it
 	// hears who has the usual interval and version 2.
 	usualInterval = time.Second
+	// So does one whose link was down for longer than that: the others may have
+	// moved on.
+	deafAfter = 10 * time.Second
 
 	// Announcements because of rivals; see announceSoon.
 	rivalBurst   = 6
@@ -79,7 +83,7 @@ func (m *Machine) skewOf(a *Advertisement) time.Duration {
 // downInterval is Active_Down_Interval.
 func (m *Machine) downInterval() time.Duration { return 3*m.learned + m.skew() }
 
-// courtesy is what a Joining Machine waits by instead of three intervals, so that
+// courtesy is what a Machine that joins waits by instead of three intervals, so that
 // a Backup of those whom it respects takes over first, and is heard.
 func courtesy(interval time.Duration) time.Duration { return 4 * interval }
 
@@ -144,6 +148,9 @@ func (m *Machine) stopAll() {
 
 // timeout fires what is due, each timer at most once.
 func (m *Machine) timeout() {
+	if _, ok := m.due(timerAwait); ok {
+		m.awaitOver()
+	}
 	if at, ok := m.due(timerDown); ok {
 		m.down(at)
 	}
@@ -158,7 +165,7 @@ func (m *Machine) timeout() {
 		m.part()
 	}
 	if _, ok := m.due(timerRestore); ok {
-		m.do(Action{Kind: ActionAdd, Addresses: m.all})
+		m.do(Action{Kind: ActionAdd, Addresses: m.ours})
 		m.announce(1)
 	}
 	if _, ok := m.due(timerDefend); ok {

@@ -180,6 +180,8 @@ func (s *stage) setConfig(c *Config, word string) {
 		c.ReleaseLimit = s.duration(v)
 	case "min-ttl":
 		c.MinTTL = s.byte(v)
+	case "present":
+		c.Present = s.addresses(v)
 	case "respect":
 		c.Respect = true
 	case "loose":
@@ -222,7 +224,18 @@ func (s *stage) event(target string, words []string) Event {
 	case "startup":
 		return Startup{}
 	case "resume":
-		return Startup{Resume: &Snapshot{State: StateActive, Interval: time.Second}}
+		resume := Snapshot{State: StateActive, Interval: time.Second}
+		for _, w := range words[1:] {
+			switch w {
+			case "backup":
+				resume.State = StateBackup
+			case "joining":
+				resume.Joining = true
+			default:
+				resume.Awaited = s.addresses(strings.TrimPrefix(w, "awaits="))
+			}
+		}
+		return Startup{Resume: &resume}
 	case "shutdown":
 		return Shutdown{Now: len(words) > 1 && words[1] == "now"}
 	case "timeout":
@@ -243,6 +256,8 @@ func (s *stage) event(target string, words []string) Event {
 		return c
 	case "lost":
 		return AddressLost{netip.MustParseAddr(arg(1))}
+	case "left":
+		return AddressLeft{netip.MustParseAddr(arg(1))}
 	case "ready":
 		return AddressesReady{}
 	case "claim":

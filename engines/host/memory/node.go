@@ -27,6 +27,7 @@ type Node struct {
 	present *host.Config // with its stages
 	stages  *time.Timer  // of a change in steps
 	observe func(host.Event)
+	behind  func(router string) bool
 	// unplugged interfaces, "" for all of them. Cables outlive the power.
 	unplugged map[string]bool
 	results   map[string]host.Result
@@ -38,7 +39,8 @@ type router struct {
 	machine  *vrrp.Machine
 	since    time.Time
 	cause    vrrp.Cause
-	heard    time.Time // an advertisement with accepted parameters other than its own
+	from     vrrp.State // of the last transition
+	heard    time.Time  // an advertisement with accepted parameters other than its own
 	retiring bool
 	checks   host.Checks
 	told     bool // every check has had a result
@@ -55,6 +57,14 @@ func (n *Node) Observe(f func(host.Event)) {
 	n.lan.mu.Lock()
 	defer n.lan.mu.Unlock()
 	n.observe = f
+}
+
+// Behind has f asked whether a member is known not to have learned yet, as
+// host.Supervisor has it. It must not call the LAN.
+func (n *Node) Behind(f func(router string) bool) {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	n.behind = f
 }
 
 // Boot switches the host on: it runs nothing before it is configured.
@@ -172,7 +182,7 @@ func (n *Node) Status() *host.Status {
 		m := r.machine.Status()
 		v := host.RouterStatus{
 			Name: r.cfg.Name, Interface: r.cfg.Interface, VRID: r.cfg.VRID, State: m.State.String(), Cause: r.cause.String(), Since: r.since,
-			Priority: m.Priority, Interval: m.Interval, Source: n.source(&r.cfg), Leader: m.Leader, LeaderPriority: m.LeaderPriority, Elsewhere: m.Elsewhere,
+			Priority: m.Priority, Interval: m.Interval, Source: n.source(&r.cfg), Leader: m.Leader, LeaderPriority: m.LeaderPriority, Elsewhere: m.Elsewhere, Awaited: m.Awaited,
 			Retiring: r.retiring, Maintenance: r.cfg.Maintenance, Checks: r.checks,
 		}
 		for _, a := range r.cfg.Addresses {
@@ -217,6 +227,7 @@ func (n *Node) step() {
 			}
 			return heard
 		},
+		Behind: n.behind,
 	})
 	if n.stages != nil {
 		n.stages.Stop()
@@ -246,9 +257,11 @@ func (n *Node) apply(c host.Config) {
 			n.handle(r, vrrp.Shutdown{})
 		}
 	}
+	present := n.heldByActive()
 	for _, w := range c.Routers {
 		cfg := w.MachineConfig(n.source(&w))
 		if r := n.router(w.Name); r != nil {
+			cfg.Present = present
 			r.cfg = w
 			n.handle(r, &cfg)
 			n.handle(r, vrrp.Maintenance(w.Maintenance || c.Maintenance))
@@ -267,6 +280,44 @@ func (n *Node) apply(c host.Config) {
 		n.handle(r, vrrp.Startup{})
 	}
 	n.routers = slices.DeleteFunc(n.routers, func(r *router) bool { return r.retiring && r.machine.State() == vrrp.StateInitialize })
+}
+
+// held reports whether a router but that one holds an address.
+func (n *Node) held(address netip.Addr, but *router) bool {
+	return slices.ContainsFunc(n.routers, func(r *router) bool {
+		return r != but && r.machine.State().Holds() && !r.machine.Awaits(address) && r.has(address)
+	})
+}
+
+// depart tells other routers which of their addresses one stops to hold that goes
+// on to want them.
+func (n *Node) depart(r *router, addresses []netip.Addr) {
+	if r.retiring || !r.from.Holds() || r.machine.State().Holds() {
+		return
+	}
+	for _, o := range slices.Clone(n.routers) {
+		for _, address := range addresses {
+			if o != r && !o.retiring && o.has(address) {
+				n.handle(o, vrrp.AddressLeft{Address: address})
+			}
+		}
+	}
+}
+
+func (r *router) has(address netip.Addr) bool {
+	return slices.ContainsFunc(slices.Concat(r.cfg.Addresses, r.cfg.Excluded), func(a host.Address) bool { return a.Prefix.Addr() == address })
+}
+
+// heldByActive are the addresses that are here by a router which stays.
+func (n *Node) heldByActive() (held []netip.Addr) {
+	for _, r := range n.routers {
+		for _, a := range slices.Concat(r.cfg.Addresses, r.cfg.Excluded) {
+			if !r.retiring && r.machine.State() == vrrp.StateActive && !r.machine.Awaits(a.Prefix.Addr()) {
+				held = append(held, a.Prefix.Addr())
+			}
+		}
+	}
+	return held
 }
 
 func (n *Node) source(r *host.Router) netip.Addr {
@@ -313,9 +364,10 @@ func (n *Node) handle(r *router, ev vrrp.Event) {
 				}
 			}
 		case vrrp.ActionRemove:
-			n.holds = slices.DeleteFunc(n.holds, func(h netip.Addr) bool { return slices.Contains(a.Addresses, h) })
+			n.depart(r, a.Addresses)
+			n.holds = slices.DeleteFunc(n.holds, func(h netip.Addr) bool { return slices.Contains(a.Addresses, h) && !n.held(h, r) })
 		case vrrp.ActionTransition:
-			r.since, r.cause = time.Now(), a.Cause
+			r.since, r.cause, r.from = time.Now(), a.Cause, a.From
 			if n.observe != nil {
 				n.observe(host.Event{Time: r.since, Router: r.cfg.Name, Kind: "transition", From: a.From.String(), To: a.To.String(), Cause: a.Cause.String()})
 			}
