@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -181,6 +182,9 @@ func (f *planFlags) saved(ctx context.Context, name string, observer reconcile.O
 		return nil, nil, errors.New("a saved plan says itself what it is about: leave out -C, --repo and --target")
 	}
 	b, err := os.ReadFile(name)
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, nil, fmt.Errorf("%s is a directory, and no plan that hactl diff --out saved; that of a specification goes with -C", name)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

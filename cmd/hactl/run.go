@@ -46,7 +46,7 @@ SIGUSR2           start the binary anew, and the engine's too, without a
 
 It needs CAP_NET_ADMIN and CAP_NET_RAW; CAP_SYS_NICE and CAP_IPC_LOCK keep its
 timers exact on a busy host.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
 	r.register(cmd)

@@ -40,7 +40,7 @@ is said while it runs:
 
   curl -X PUT http://127.0.0.1:8787/sim/tunnels/TUNNEL/connectors -d '["192.0.2.11"]'
   curl -X PUT http://127.0.0.1:8787/sim/pools/POOL/origins/ORIGIN -d '{"healthy": false, "reason": "TCP connection failed"}'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			server := cfsim.New(o)
 			for _, text := range faults {

@@ -34,7 +34,7 @@ specification (-C or --repo) it asks the agents of all hosts, all at once: those
 for which the specification has an agent's URL.
 
 Exit code: 0 all that were asked are well, 1 one is not, or does not answer.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: s.run,
 	}
 	s.spec.register(cmd)

@@ -13,7 +13,7 @@ func newValidate() *cobra.Command {
 		Short: "Check a specification",
 		Long: `validate evaluates and checks a specification without asking Cloudflare. Every
 problem is printed as file:line:column: field: what is wrong, and what would do.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := f.load(cmd.Context(), cmd.ErrOrStderr())
 			if err != nil {
