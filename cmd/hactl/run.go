@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -161,7 +162,11 @@ func (r *runner) heed(ctx context.Context, look <-chan os.Signal) {
 func (r *runner) claim() (release func(), err error) {
 	unlock := func() {}
 	if r.engine != nil {
-		if unlock, err = host.LockAgent(r.host.dir()); err != nil {
+		unlock, err = host.LockAgent(r.host.dir())
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return nil, fmt.Errorf("%w: Virtual Routers are root's to run, or the units' that hactl install makes", err)
+		case err != nil:
 			return nil, err
 		}
 	}
