@@ -67,7 +67,7 @@ Virtual Routers, checks and hooks. It outlasts a restart of the agent.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if span <= 0 || span > follow.LongestSuspension {
-				return fmt.Errorf("--for %s: up to %s", span, follow.LongestSuspension)
+				return fmt.Errorf("--for %s: want more than 0 and at most %.0fh", span, follow.LongestSuspension.Hours())
 			}
 			until := time.Now().Add(span)
 			err := localAgent(f.dir(), func(c *status.Client) error { return c.Suspend(cmd.Context(), until, reason) })

@@ -38,6 +38,7 @@ Exit code: 0 all that were asked are well, 1 one is not, or does not answer.`,
 		RunE: s.run,
 	}
 	s.spec.register(cmd)
+	cmd.Flags().Lookup("dir").DefValue = "" // Without it, one is not read.
 	s.host.register(cmd)
 	s.ask.register(cmd)
 	cmd.Flags().StringVarP(&s.output, "output", "o", "text", "text or json")
