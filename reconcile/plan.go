@@ -189,6 +189,7 @@ func Open(b []byte) (*Plan, error) {
 		}
 		p.Objects[id] = o
 	}
+	schema.FindRoutes(p.Objects)
 	if p.Stack == "" || p.Account == "" || saved.Objects == nil {
 		return nil, errors.New("this plan was not saved with --out: it does not say which stack and account it is for, or what the objects are to be")
 	}

@@ -75,6 +75,20 @@ func (p *Plan) Restrict(targets []schema.ID, d Desired, l Live) error {
 	return nil
 }
 
+// Only drops the steps and conflicts about objects, or doubles of them, that no
+// step of the other plan is about.
+func (p *Plan) Only(other *Plan) {
+	about := map[schema.ID]bool{}
+	for _, s := range other.Steps {
+		about[s.ID] = true
+	}
+	p.Steps = slices.DeleteFunc(p.Steps, func(s Step) bool {
+		return !about[s.ID] && !about[schema.ID{Kind: s.ID.Kind, Name: strings.TrimSuffix(s.ID.Name, "#"+string(s.Handle))}]
+	})
+	p.Conflicts = slices.DeleteFunc(p.Conflicts, func(f Finding) bool { return !about[f.ID] })
+	p.count()
+}
+
 func partOf(o schema.Object, whole schema.ID) bool {
 	if whole.Kind != schema.KindTunnel {
 		return false

@@ -330,15 +330,30 @@ func (s *Spec) resolveOrigins(p Pool, table routingTable) Pool {
 		}
 		if a, err := netip.ParseAddr(o.Address); err == nil {
 			o.Address = a.String()
-			if r, ok := table.covering(o.Network, a); ok && o.Network != "" {
-				p.Routes = append(p.Routes, r.id)
-			}
 		}
 		origins[name] = o
 	}
 	p.Origins = origins
-	p.Routes = refs(p.Routes...)
+	p.Routes = table.toward(origins)
 	return p
+}
+
+// FindRoutes sets the routes of pools among Objects that come from JSON, which
+// has none of them.
+func FindRoutes(objects map[ID]Object) {
+	var routes []Route
+	for _, o := range objects {
+		if r, ok := o.(Route); ok {
+			routes = append(routes, r)
+		}
+	}
+	table := newRoutingTable(routes)
+	for id, o := range objects {
+		if p, ok := o.(Pool); ok {
+			p.Routes = table.toward(p.Origins)
+			objects[id] = p
+		}
+	}
 }
 
 // inMaintenance tells whether an origin leads to hosts in maintenance alone: by
@@ -387,6 +402,19 @@ func (t routingTable) covering(network string, a netip.Addr) (hop, bool) {
 		}
 	}
 	return hop{}, false
+}
+
+// toward are the routes that lead to private origins.
+func (t routingTable) toward(origins map[string]Origin) []ID {
+	var ids []ID
+	for _, o := range origins {
+		if a, err := netip.ParseAddr(o.Address); err == nil && o.Network != "" {
+			if r, ok := t.covering(o.Network, a); ok {
+				ids = append(ids, r.id)
+			}
+		}
+	}
+	return refs(ids...)
 }
 
 // ReachesTunnel tells whether any pool of the balancer has a tunnel as origin.

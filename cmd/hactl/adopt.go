@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,12 @@ object ID, such as pool/tokyo. It writes hactl's marker and nothing else; what
 differs then shows in diff. A tunnel, which has no text for a marker, is
 entered in the journal.`,
 		Example: "  hactl adopt pool/tokyo 17b5962d775c646f3f9725cbc7a53df4",
-		Args:    cobra.ExactArgs(2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("want %s, as in%s", strings.TrimSuffix(cmd.UseLine(), " [flags]"), cmd.Example[1:])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := schema.ParseID(args[0])
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -155,7 +156,7 @@ func apply(cmd *cobra.Command, f *planFlags, args []string, yes bool) error {
 		fmt.Fprintf(stderr, "%d of %d steps done.\n", len(outcome.Done), len(round.Plan.Steps))
 		return err
 	}
-	return report(ctx, cmd, lp, round, outcome, remaining(round.Plan, targets, len(args) == 1))
+	return report(ctx, cmd, lp, round, outcome, targets, len(args) == 1)
 }
 
 // remaining is what to look at after a run, nil for everything: the targets, or
@@ -181,6 +182,9 @@ func (f *planFlags) saved(ctx context.Context, name string, observer reconcile.O
 		return nil, nil, errors.New("a saved plan says itself what it is about: leave out -C, --repo and --target")
 	}
 	b, err := os.ReadFile(name)
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, nil, fmt.Errorf("%s is a directory, and no plan that hactl diff --out saved; that of a specification goes with -C", name)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -255,8 +259,8 @@ func readLine(ctx context.Context, in io.Reader) (string, error) {
 }
 
 // report says how it went, and reads again to see that nothing is left of the
-// targets, or at all where they are nil.
-func report(ctx context.Context, cmd *cobra.Command, lp *loop.Loop, round *loop.Round, o loop.Outcome, targets []schema.ID) error {
+// targets, of what a saved plan is about, or at all.
+func report(ctx context.Context, cmd *cobra.Command, lp *loop.Loop, round *loop.Round, o loop.Outcome, targets []schema.ID, saved bool) error {
 	stderr := cmd.ErrOrStderr()
 	if len(round.Plan.Steps) > 0 {
 		// A replacement may have ended in a deletion, which is no step of the plan.
@@ -273,12 +277,16 @@ func report(ctx context.Context, cmd *cobra.Command, lp *loop.Loop, round *loop.
 	if len(o.Done) == 0 {
 		return nil
 	}
+	targets = remaining(round.Plan, targets, saved)
 	if targets != nil && len(targets) == 0 {
 		return nil
 	}
 	left, err := lp.Left(ctx, round, targets)
 	if err != nil {
 		return fmt.Errorf("done, but reading again: %w", err)
+	}
+	if saved { // What its steps are about stands for its parts, too.
+		left.Only(round.Plan)
 	}
 	for _, n := range left.Notices {
 		fmt.Fprintf(stderr, "%s %s\n", n.ID, n.Message)

@@ -40,7 +40,7 @@ With --allow, guard rails are lifted for this once: "rewind" lets an older
 revision run.
 
 Exit code: 0 the newest revision runs, 1 it does not.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			allowed, err := allowedRules(allow)
 			if err != nil {
@@ -64,10 +64,10 @@ func newSuspend() *cobra.Command {
 		Long: `suspend keeps this machine's agent from following its specification and from
 changing the edge, until the time is over or hactl resume. What runs goes on:
 Virtual Routers, checks and hooks. It outlasts a restart of the agent.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if span <= 0 || span > follow.LongestSuspension {
-				return fmt.Errorf("--for %s: up to %s", span, follow.LongestSuspension)
+				return fmt.Errorf("--for %s: want more than 0 and at most %.0fh", span, follow.LongestSuspension.Hours())
 			}
 			until := time.Now().Add(span)
 			err := localAgent(f.dir(), func(c *status.Client) error { return c.Suspend(cmd.Context(), until, reason) })
@@ -88,7 +88,7 @@ func newResume() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume",
 		Short: "End a suspension",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return localAgent(f.dir(), func(c *status.Client) error { return c.Resume(cmd.Context()) })
 		},

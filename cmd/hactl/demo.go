@@ -86,7 +86,7 @@ standard error.
 Exit code: 0 all went as predicted, 2 something did not, 1 it could not be
 played. That a switch took another time is told, and counts with --strict alone:
 a machine that has other things to do is late.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: d.run,
 	}
 	flags := cmd.Flags()

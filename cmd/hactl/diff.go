@@ -22,7 +22,7 @@ they follow: those whose agent the specification names are asked. It changes
 nothing.
 
 Exit code: 0 nothing to do, 2 something to do, 1 error.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err

@@ -41,7 +41,7 @@ Exit code: 1 error, or with --plan when part of it could not be read, else 0.`,
   hactl graph --down site/tokyo -o mermaid
   hactl graph --plan --out change.svg
   hactl graph --live --out now.svg`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(graphFormats, output) {
 				return fmt.Errorf("-o %s: want svg, mermaid or dot", output)

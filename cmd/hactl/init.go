@@ -72,10 +72,14 @@ func newInit() *cobra.Command {
 				{stack + ".cue", fmt.Sprintf(starter, "edge", stack)},
 				{"README.md", fmt.Sprintf(starterReadme, stack)},
 			} {
-				if err := writeNew(filepath.Join(dir, f.name), f.content); err != nil {
+				name := filepath.Join(dir, f.name)
+				switch err := writeNew(name, f.content); {
+				case errors.Is(err, fs.ErrExist): // The README of a repository.
+				case err != nil:
 					return err
+				default:
+					fmt.Fprintln(cmd.OutOrStdout(), name)
 				}
-				fmt.Fprintln(cmd.OutOrStdout(), filepath.Join(dir, f.name))
 			}
 			return nil
 		},
@@ -96,12 +100,9 @@ func stackName(s string) string {
 	return s
 }
 
-// writeNew creates a file; one that exists is left alone.
+// writeNew creates a file; one that exists is left alone, and fs.ErrExist.
 func writeNew(name, content string) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

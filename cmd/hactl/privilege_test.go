@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -98,5 +99,48 @@ func TestOnlyTheEngineHasCapabilities(t *testing.T) {
 	a.stop()
 	if s.has("lb01", vip) {
 		t.Error("the address stays")
+	}
+}
+
+// TestRunWithoutCapabilitiesSaysWhatItNeeds: to somebody who is not root.
+func TestRunWithoutCapabilitiesSaysWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "hactl") // Not below t.TempDir, which is its user's.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	program, own, others := filepath.Join(dir, "hactl"), filepath.Join(dir, "own"), filepath.Join(dir, "others")
+	b, err := os.ReadFile(self)
+	err = errors.Join(err, os.WriteFile(program, b, 0o755), os.Mkdir(own, 0o700), os.Mkdir(others, 0o755), os.Chmod(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "edge.cue"), []byte(runSpec), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var as *syscall.SysProcAttr
+	if os.Geteuid() == 0 {
+		const nobody = 65534
+		as = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		err = os.Chown(own, nobody, nobody)
+	} else {
+		err = os.Chmod(others, 0o555)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, want := range map[string]string{
+		others: "Virtual Routers are root's to run, or the units' that hactl install makes",
+		own:    "an engine needs CAP_NET_ADMIN and CAP_NET_RAW, which root has",
+	} {
+		cmd := exec.CommandContext(t.Context(), program, "run", "-C", dir, "--host", "lb01", "--runtime", filepath.Join(where, "run"), "--state", filepath.Join(where, "state"))
+		cmd.SysProcAttr = as
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%v, and\n%swant %q", err, out, want)
+		}
 	}
 }

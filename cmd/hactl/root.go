@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -27,6 +28,11 @@ is at Cloudflare and on the hosts of a LAN, and applies the difference.`,
 	root.AddCommand(
 		newInit(), newValidate(), newFmt(), newDiff(), newApply(), newRun(), newInstall(), newStatus(), newSync(), newSuspend(), newResume(), newAdopt(), newSpof(), newWhatIf(), newGraph(), newSecret(), newSim(), newDemo(), newVersion(),
 	)
+	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		// Else a shell that there is none for has the help for its script.
+		c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	return root
 }
 
@@ -34,6 +40,21 @@ is at Cloudflare and on the hosts of a LAN, and applies the difference.`,
 func style(cmd *cobra.Command, w io.Writer) render.Style {
 	off, err := cmd.Flags().GetBool("no-color")
 	return render.Style{Color: err == nil && !off && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(w)}
+}
+
+// noArguments takes none. Most often one is a directory that wants a flag.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	switch flags := cmd.Flags(); {
+	case flags.Lookup("dir") != nil:
+		hint = "; a directory goes with -C"
+	case flags.Lookup("spec") != nil:
+		hint = "; a directory goes with --spec"
+	}
+	return fmt.Errorf("%s takes no argument such as %q%s", cmd.CommandPath(), args[0], hint)
 }
 
 func isTerminal(w any) bool {

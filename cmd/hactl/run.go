@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -46,7 +47,7 @@ SIGUSR2           start the binary anew, and the engine's too, without a
 
 It needs CAP_NET_ADMIN and CAP_NET_RAW; CAP_SYS_NICE and CAP_IPC_LOCK keep its
 timers exact on a busy host.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
 	r.register(cmd)
@@ -161,7 +162,11 @@ func (r *runner) heed(ctx context.Context, look <-chan os.Signal) {
 func (r *runner) claim() (release func(), err error) {
 	unlock := func() {}
 	if r.engine != nil {
-		if unlock, err = host.LockAgent(r.host.dir()); err != nil {
+		unlock, err = host.LockAgent(r.host.dir())
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return nil, fmt.Errorf("%w: Virtual Routers are root's to run, or the units' that hactl install makes", err)
+		case err != nil:
 			return nil, err
 		}
 	}

@@ -135,7 +135,7 @@ func newSecretKeygen() *cobra.Command {
 		Short: "Make an identity that can open sealed secrets",
 		Long: `keygen writes a new identity to a file that only its owner can read, and prints
 its recipient. It overwrites nothing. The file is one of age-keygen's.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
 				return errors.New("give --out: an identity is not shown on a terminal")

@@ -40,7 +40,7 @@ is said while it runs:
 
   curl -X PUT http://127.0.0.1:8787/sim/tunnels/TUNNEL/connectors -d '["192.0.2.11"]'
   curl -X PUT http://127.0.0.1:8787/sim/pools/POOL/origins/ORIGIN -d '{"healthy": false, "reason": "TCP connection failed"}'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			server := cfsim.New(o)
 			for _, text := range faults {
@@ -55,7 +55,7 @@ is said while it runs:
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "export CLOUDFLARE_BASE_URL=http://%s%s\nexport CLOUDFLARE_ACCOUNT_ID=%s\nexport CLOUDFLARE_API_TOKEN=%s\n",
-				l.Addr(), cfsim.Prefix, server.Account(), simToken)
+				reachable(l.Addr()), cfsim.Prefix, server.Account(), simToken)
 			control := server.Control()
 			return serve(cmd.Context(), l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasPrefix(r.URL.Path, "/sim/") {
@@ -76,6 +76,16 @@ is said while it runs:
 	flags.BoolVar(&o.Enterprise, "enterprise", false, "without the limits of smaller plans")
 	flags.StringArrayVar(&faults, "fault", nil, "a fault to inject (repeatable)")
 	return cmd
+}
+
+// reachable is a listener's address as a client on this machine says it: one of
+// all addresses is no address to send a token to.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return a.String()
 }
 
 // serve answers requests until the context ends.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -55,5 +56,20 @@ func TestSimTakesOrders(t *testing.T) {
 	}
 	if got := send(http.MethodPut, orders, `["192.0.2.11"]`); got != http.StatusNoContent {
 		t.Errorf("the tunnel: %d", got)
+	}
+}
+
+// TestSimIsReachableAsItSays: all addresses are none that a token is sent to.
+func TestSimIsReachableAsItSays(t *testing.T) {
+	for listens, want := range map[string]string{
+		"[::]:8787": "127.0.0.1:8787", "0.0.0.0:8787": "127.0.0.1:8787", "127.0.0.1:8787": "127.0.0.1:8787", "[::1]:8787": "[::1]:8787", "192.0.2.1:80": "192.0.2.1:80",
+	} {
+		a, err := net.ResolveTCPAddr("tcp", listens)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reachable(a); got != want {
+			t.Errorf("%s is reached at %s, want %s", listens, got, want)
+		}
 	}
 }

@@ -24,7 +24,7 @@ more failure then. What cannot be asked is named, and counts as it should be.
 
 Exit code: 2 when an entry point with highAvailability: true has a single point
 of failure or is not served at all, 1 error, else 0.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFormat(output); err != nil {
 				return err

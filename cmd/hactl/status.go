@@ -34,10 +34,11 @@ specification (-C or --repo) it asks the agents of all hosts, all at once: those
 for which the specification has an agent's URL.
 
 Exit code: 0 all that were asked are well, 1 one is not, or does not answer.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: s.run,
 	}
 	s.spec.register(cmd)
+	cmd.Flags().Lookup("dir").DefValue = "" // Without it, one is not read.
 	s.host.register(cmd)
 	s.ask.register(cmd)
 	cmd.Flags().StringVarP(&s.output, "output", "o", "text", "text or json")

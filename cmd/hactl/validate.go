@@ -13,7 +13,7 @@ func newValidate() *cobra.Command {
 		Short: "Check a specification",
 		Long: `validate evaluates and checks a specification without asking Cloudflare. Every
 problem is printed as file:line:column: field: what is wrong, and what would do.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := f.load(cmd.Context(), cmd.ErrOrStderr())
 			if err != nil {
@@ -22,9 +22,9 @@ problem is printed as file:line:column: field: what is wrong, and what would do.
 			n := len(l.spec.Objects())
 			routers := ""
 			if r := len(l.spec.VirtualRouters); r > 0 {
-				routers = fmt.Sprintf(", %d virtual routers", r)
+				routers = ", " + count(r, "Virtual Router")
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: stack %q, %d objects%s, %d warnings.\n", l.where(), l.spec.Stack, n, routers, len(l.warnings))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: stack %q, %s%s, %s.\n", l.where(), l.spec.Stack, count(n, "object"), routers, count(len(l.warnings), "warning"))
 			return nil
 		},
 	}

@@ -37,7 +37,7 @@ country or data center, all lists that it may fall under are shown.`,
 		Example: `  hactl whatif --down host/lb01
   hactl whatif --down site/tokyo --down pool/osaka --region EEU
   hactl whatif --live --down host/lb02`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFormat(output); err != nil {
 				return err

@@ -202,7 +202,7 @@ func (r *healthReading) trouble() error {
 		case errors.Is(first, errBudget):
 			texts = append(texts, what+": "+errBudget.Error())
 		case reconcile.ClassOf(wrap("", schema.ID{}, first)) == reconcile.Denied:
-			texts = append(texts, fmt.Sprintf("%s: the token may not read how they do; it needs the permission %q", what, permissions[what]))
+			texts = append(texts, fmt.Sprintf("%s: the token may not read how they do: it is wrong, or lacks the permission %q", what, permissions[what]))
 		case errors.Is(first, context.DeadlineExceeded):
 			texts = append(texts, what+": no answer in time"+n)
 		default:

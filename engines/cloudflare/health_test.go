@@ -120,8 +120,8 @@ func TestHealthOfOneIsNotRead(t *testing.T) {
 		tunnels, pools int
 		err, no        string
 	}{
-		{"a token that may not read pools", "GET /load_balancers status status=403 code=10000", 2, 0, `pools: the token may not read how they do; it needs the permission "Load Balancing: Monitors and Pools Read"`, "injected"},
-		{"nor tunnels", "GET /cfd_tunnel status status=403 code=10000", 0, 3, `tunnels: the token may not read how they do; it needs the permission "Cloudflare Tunnel Read"`, "pools"},
+		{"a token that may not read pools", "GET /load_balancers status status=403 code=10000", 2, 0, `pools: the token may not read how they do: it is wrong, or lacks the permission "Load Balancing: Monitors and Pools Read"`, "injected"},
+		{"nor tunnels", "GET /cfd_tunnel status status=403 code=10000", 0, 3, `tunnels: the token may not read how they do: it is wrong, or lacks the permission "Cloudflare Tunnel Read"`, "pools"},
 		{"the connections", "GET /connections$ status status=404", 2, 3, "tunnels: injected fault", "pools"},
 		{"one pool", "GET /health$ status status=400 nth=1", 2, 2, "pools: injected fault", "more"},
 		{"all pools", "GET /health$ status status=400", 2, 0, "(and 2 more)", "tunnels"},

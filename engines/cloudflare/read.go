@@ -56,7 +56,11 @@ func (s *snapshot) nothing(account string) error {
 			first = s.unknown[i].Err
 		}
 	}
-	return fmt.Errorf("nothing in Cloudflare account %s could be read: %w", account, first)
+	err := fmt.Errorf("nothing in Cloudflare account %s could be read: %w", account, first)
+	if reconcile.ClassOf(first) == reconcile.Denied {
+		err = fmt.Errorf("%w: is the token right, of this account, and may it read Load Balancing and Cloudflare Tunnel?", err)
+	}
+	return err
 }
 
 func (s *snapshot) fail(kind schema.Kind, name, op string, err error) {

@@ -2,6 +2,9 @@ package host
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"unsafe"
@@ -87,7 +90,11 @@ type announcer struct {
 func newAnnouncer() (*announcer, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, os.NewSyscallError("socket packet", err)
+		err = os.NewSyscallError("socket packet", err)
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w: an engine needs CAP_NET_ADMIN and CAP_NET_RAW, which root has", err)
+		}
+		return nil, err
 	}
 	// A takeover of 255 groups announces in one go.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4<<20)

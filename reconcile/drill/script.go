@@ -129,6 +129,10 @@ func Parse(name string, r io.Reader) (*Script, error) {
 			script.Steps = append(script.Steps, step)
 		}
 	}
+	const most = 20 // of a file that is no drill
+	if n := len(mistakes); n > most {
+		mistakes = append(mistakes[:most], fmt.Sprintf("%s: and %d more", name, n-most))
+	}
 	if len(mistakes) > 0 {
 		return nil, fmt.Errorf("%s", strings.Join(mistakes, "\n"))
 	}
@@ -189,7 +193,12 @@ func (s Step) check() error {
 	case !known:
 		return fmt.Errorf("there is no step %q; there are %s", s.Verb, strings.Join(verbNames(), ", "))
 	case n < count[0] || n > count[1]:
-		if count[0] == count[1] {
+		switch {
+		case count[1] == 0:
+			return fmt.Errorf("%s stands alone, without %q", s.Verb, s.Args[0])
+		case count[0] == 1 && count[1] == 1:
+			return fmt.Errorf("%s takes a word, and has %d", s.Verb, n)
+		case count[0] == count[1]:
 			return fmt.Errorf("%s takes %d words, and has %d", s.Verb, count[0], n)
 		}
 		return fmt.Errorf("%s takes %d to %d words, and has %d", s.Verb, count[0], count[1], n)

@@ -40,8 +40,9 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 	var script strings.Builder
 	cases := []struct{ line, says string }{
 		{"kil lb01", `there is no step "kil"; there are boot, check,`},
-		{"kill", "kill takes 1 words, and has 0"},
-		{"kill lb01 lb02", "kill takes 1 words, and has 2"},
+		{"kill", "kill takes a word, and has 0"},
+		{"kill lb01 lb02", "kill takes a word, and has 2"},
+		{"mistake now", "mistake stands alone"},
 		{"unplug", "unplug takes 1 to 2 words, and has 0"},
 		{"maintenance lb01 yes", `maintenance: "yes": want on or off`},
 		{"check lb01 caddy broken", `want fail or pass`},
@@ -56,7 +57,7 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 		{"expect quiet", "expect: want active"},
 		{"expect silence soon", "want a duration"},
 		{`edit a "b c`, "a quote that does not end"},
-		{"say", "say takes 1 words"},
+		{"say", "say takes a word"},
 		{"kill \xff", "no UTF-8"},
 	}
 	for _, c := range cases {
@@ -124,4 +125,12 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAFileThatIsNoDrill has no line of its own for each of its lines.
+func TestAFileThatIsNoDrill(t *testing.T) {
+	_, err := Parse("README.md", strings.NewReader(strings.Repeat("# a\nnothing\n", 300)))
+	if err == nil || strings.Count(err.Error(), "\n") != 20 || !strings.HasSuffix(err.Error(), "\nREADME.md: and 280 more") {
+		t.Errorf("%v", err)
+	}
 }

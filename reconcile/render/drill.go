@@ -52,6 +52,9 @@ func DrillStep(w io.Writer, o *drill.Outcome, s Style) error {
 		r := &o.Routers[i]
 		line("%s: %s", r.Router, routerWords(r, o.Found > 0))
 	}
+	if len(o.Routers)+len(o.Unserved) == 0 && o.Refused+o.Running == 0 && o.Step.Verb.Disturbs() {
+		line("no address moves")
+	}
 	for _, e := range o.Unserved {
 		write(yellow, "nobody answers for %s now", e)
 	}

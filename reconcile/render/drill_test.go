@@ -31,6 +31,7 @@ func drilled() []*drill.Outcome {
 		{Step: step(drill.Drift, "pool/tokyo"), Corrected: ms(2500), Resync: ms(3000)},
 		{Step: step(drill.Mistake), Revision: strings.Repeat("b", 40), Refused: ms(900), Why: "edge.cue:1:1: wrong\n\x1b[2Jedge.cue:2:1: too"},
 		{Step: step(drill.Kill, "lb02"), Routers: []drill.Switched{{Prediction: drill.Prediction{Router: "web", From: []string{"lb02"}, Cause: drill.Release}, Quiet: ms(300), Lost: 60}}},
+		{Step: step(drill.Boot, "lb03")},
 		{Step: step(drill.Revert), Unread: true},
 		{Step: step(drill.Expect, "active", "web", "lb01"), Deviations: []string{"lb02 is Active for web, and lb01 was expected"}},
 	}
@@ -56,6 +57,7 @@ func TestADrillIsShown(t *testing.T) {
       edge.cue:1:1: wrong
       \x1b[2Jedge.cue:2:1: too
     web: lb02 -> nobody
+    no address moves
     it is pushed, and no host can read it yet
     OTHERWISE: lb02 is Active for web, and lb01 was expected
 `
@@ -75,6 +77,7 @@ check lb01 caddy fail  web: lb01 -> lb02     1s          1.005s    1.005  0s    
 drift pool/tokyo       corrected             3s at most  2.5s      -      -                  -         -
 mistake                refused by all hosts  -           900ms     -      0s                 0s        0
 kill lb02              web: lb02 -> nobody   -           -         -      no end             300ms     60
+boot lb03              no address moves      -           -         -      0s                 0s        0
 `
 	if got := b.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -98,7 +101,7 @@ func TestADrillInJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(b.String()), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Version != 1 || got.Deviations != 2 || len(got.Steps) != 9 || got.Steps[1].Step.Verb != "kill" || got.Steps[1].VirtualRouters[0].Took != "1.005s" || got.Steps[1].VirtualRouters[0].Switch != "1s" {
+	if got.Version != 1 || got.Deviations != 2 || len(got.Steps) != 10 || got.Steps[1].Step.Verb != "kill" || got.Steps[1].VirtualRouters[0].Took != "1.005s" || got.Steps[1].VirtualRouters[0].Switch != "1s" {
 		t.Errorf("%+v", got)
 	}
 	if n := render.Deviations(drilled(), false); n != 1 {

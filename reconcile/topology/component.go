@@ -100,5 +100,8 @@ func (m *Model) Lookup(s string) (Component, error) {
 	if len(same) > most {
 		same = append(same[:most:most], "…")
 	}
+	if len(same) == 0 {
+		return Component{}, fmt.Errorf("the specification has nothing that requests depend on, and so no %s", s)
+	}
 	return Component{}, fmt.Errorf("nothing that requests depend on is called %s; there are: %s", s, strings.Join(same, ", "))
 }
