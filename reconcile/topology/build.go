@@ -266,14 +266,14 @@ func (b *builder) reach(from, address, label string) end {
 }
 
 // through follows a request into a tunnel and out of it, by the ingress rule
-// that its Host meets; path narrows that to one rule.
-func (b *builder) through(tunnel, hostname, path string) end {
+// that its Host meets: that of a path, or with somePath of any that is served.
+func (b *builder) through(tunnel, hostname, path string, somePath bool) end {
 	e := end{tunnel: tunnel, gate: b.tunnel(tunnel)}
 	t, ours := b.spec.Tunnels[tunnel]
 	if !ours {
 		return e
 	}
-	service := serviceOf(t.Ingress, hostname, path)
+	service := serviceOf(t.Ingress, hostname, path, somePath)
 	if answersNobody(service) {
 		e.why = fmt.Sprintf("no ingress rule of tunnel %s serves %s", tunnel, cmp.Or(hostname, "requests without a Host"))
 		e.gate = b.circuit.never()
@@ -291,18 +291,19 @@ func (b *builder) through(tunnel, hostname, path string) end {
 }
 
 // serviceOf is where the first rule for that hostname and path leads, "" for
-// nowhere. A hostname of which only some paths have a rule is served by the
-// first of those that leads anywhere: the catch-all's status is for the others.
-func serviceOf(rules []schema.IngressRule, hostname, path string) string {
+// nowhere; one without a path is for all of them. With somePath a hostname of
+// which only some paths are served is, by the first of those that leads
+// anywhere: the status that follows is for the others.
+func serviceOf(rules []schema.IngressRule, hostname, path string, somePath bool) string {
 	some := ""
 	for _, rule := range rules {
 		switch {
 		case !rule.Matches(hostname):
-		case rule.Path == path && rule.CatchAll() && answersNobody(rule.Service):
+		case (rule.Path == "" || rule.Path == path) && answersNobody(rule.Service):
 			return cmp.Or(some, rule.Service)
-		case rule.Path == path:
+		case rule.Path == "" || rule.Path == path:
 			return rule.Service
-		case path == "" && some == "" && !answersNobody(rule.Service):
+		case somePath && some == "" && !answersNobody(rule.Service):
 			some = rule.Service
 		}
 	}
@@ -341,7 +342,7 @@ func (b *builder) origin(p *pool, name string, o schema.Origin, hostname string)
 		if len(o.Header.Host) > 0 {
 			hostname = o.Header.Host[0]
 		}
-		e = b.through(o.Tunnel, hostname, "")
+		e = b.through(o.Tunnel, hostname, "", true)
 	default:
 		address := o.Address
 		if o.VirtualRouter != "" {

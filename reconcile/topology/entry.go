@@ -339,7 +339,7 @@ func (b *builder) nameEntries() {
 			}
 			entered[name] = true
 			b.edge("hostname/"+name, KindTunnel+"/"+tunnel, "serves", rule.Service)
-			e := b.named("hostname", name, rule.HighAvailability, []end{b.through(tunnel, hostname, rule.Path)})
+			e := b.named("hostname", name, rule.HighAvailability, []end{b.through(tunnel, hostname, rule.Path, false)})
 			e.hostname = hostname
 		}
 	}
@@ -392,7 +392,7 @@ func (b *builder) resolve(from, name string) []end {
 		switch {
 		case r.Tunnel != "":
 			b.edge(at, KindTunnel+"/"+r.Tunnel, "serves", "")
-			ends = append(ends, b.through(r.Tunnel, name, ""))
+			ends = append(ends, b.through(r.Tunnel, name, "", true))
 		case r.Type == "CNAME":
 			ends = append(ends, b.resolve(at, r.Content)...)
 		default:
@@ -406,7 +406,7 @@ func (b *builder) resolve(from, name string) []end {
 		t := b.spec.Tunnels[tunnel]
 		if t.DNS && slices.ContainsFunc(t.Ingress, func(r schema.IngressRule) bool { return strings.EqualFold(r.Hostname, name) }) {
 			b.edge(from, "hostname/"+name, "serves", "")
-			return []end{b.through(tunnel, name, "")}
+			return []end{b.through(tunnel, name, "", true)}
 		}
 	}
 	return []end{b.reach(from, name, "CNAME")}
