@@ -25,12 +25,18 @@ type builder struct {
 	edges      map[Edge]bool
 	records    map[string][]schema.DNSRecord // address records by name
 	following  map[string]bool
-	balancers  map[string]int32 // gates of public balancers, by hostname
+	cnames     map[string]cname // that hostnames of ingress rules have, by those
 }
 
 type hop struct {
 	prefix netip.Prefix
 	tunnel string
+}
+
+// cname leads a hostname to a tunnel; whole, where a rule is for all its paths.
+type cname struct {
+	tunnel string
+	whole  bool
 }
 
 func newBuilder(s *schema.Spec) *builder {
@@ -41,7 +47,7 @@ func newBuilder(s *schema.Spec) *builder {
 		},
 		connectors: map[Component]int32{}, tunnels: map[string]int32{}, poolsBy: map[string]*pool{}, addresses: map[netip.Addr]end{},
 		routes: map[string][]hop{}, nodes: map[string]Node{}, edges: map[Edge]bool{}, records: map[string][]schema.DNSRecord{},
-		following: map[string]bool{}, balancers: map[string]int32{},
+		following: map[string]bool{}, cnames: map[string]cname{},
 	}
 	fallback := defaultNetwork(s)
 	for _, name := range sortedKeys(s.Tunnels) {
@@ -49,6 +55,12 @@ func newBuilder(s *schema.Spec) *builder {
 			if p := r.Prefix(); p.IsValid() {
 				network := cmp.Or(r.Network, fallback)
 				b.routes[network] = append(b.routes[network], hop{p, name})
+			}
+		}
+		for _, r := range s.Tunnels[name].Ingress {
+			hostname := strings.ToLower(r.Hostname)
+			if c, taken := b.cnames[hostname]; s.Tunnels[name].DNS && (!taken || c.tunnel == name) {
+				b.cnames[hostname] = cname{name, c.whole || r.Path == ""}
 			}
 		}
 	}
@@ -295,7 +307,7 @@ func (b *builder) through(tunnel, hostname, path string, somePath bool) end {
 // which only some paths are served is, by the first of those that leads
 // anywhere: the status that follows is for the others.
 func serviceOf(rules []schema.IngressRule, hostname, path string, somePath bool) string {
-	some := ""
+	some, closed := "", []string{}
 	for _, rule := range rules {
 		switch {
 		case !rule.Matches(hostname):
@@ -303,7 +315,10 @@ func serviceOf(rules []schema.IngressRule, hostname, path string, somePath bool)
 			return cmp.Or(some, rule.Service)
 		case rule.Path == "" || rule.Path == path:
 			return rule.Service
-		case somePath && some == "" && !answersNobody(rule.Service):
+		case !somePath || some != "" || slices.Contains(closed, rule.Path):
+		case answersNobody(rule.Service):
+			closed = append(closed, rule.Path)
+		default:
 			some = rule.Service
 		}
 	}

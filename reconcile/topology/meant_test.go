@@ -166,6 +166,7 @@ name: "wiki", type: "CNAME", tunnel: "home" => name: "other", type: "A", content
 pools: cloud: enabled: false
 loadBalancers: "geo.example.com" => loadBalancers: "www2.example.com"
 content: "geo.example.com" => content: "www.example.com"
+pools: tunnel: origins: home: header: Host: ["www.example.com"]
 "geo", defaultPools: ["cloud"], fallbackPool: "cloud", regionPools: WEU: ["cloud"] => "off", defaultPools: ["tunnel"], fallbackPool: "tunnel"
 header: Host: ["www.example.com"] => header: Host: ["www.example.com"], path: "/"`)
 	_, live := planOf(before, after)

@@ -104,8 +104,9 @@ type end struct {
 	router  string
 	host    string
 	address string
-	// balancer is the public load balancer that a CNAME leads to.
-	balancer string
+	// balancer is the public load balancer that a CNAME leads to, as requests
+	// meet it that have another Host.
+	balancer *Entry
 	local    bool
 	why      string // it leads nowhere
 	gate     int32

@@ -23,6 +23,7 @@ func TestTheFirstIngressRuleAnswers(t *testing.T) {
 		{"a path behind a status", nobody + "," + api, "hostname/www.example.com [] hostname/www.example.com^/api/ []", "[]"},
 		{"only a path, and a status for the rest", api + "," + nobody, "hostname/www.example.com [] hostname/www.example.com^/api/ [address/192.0.2.2]", "[address/192.0.2.2]"},
 		{"only a path, and a wildcard's status", api + "," + none, "hostname/*.example.com [] hostname/www.example.com^/api/ [address/192.0.2.2]", "[address/192.0.2.2]"},
+		{"a path that a wildcard closes", `{hostname: "*.example.com", path: "^/api/", service: "http_status:403"},` + api, "hostname/*.example.com^/api/ [] hostname/www.example.com^/api/ []", "[]"},
 	} {
 		tunnel := `stack: "home"
 tunnels: home: ingress: [` + c.rules + `, {service: "http_status:404"}]

@@ -378,13 +378,11 @@ func (m *Model) onTheWay(e *Entry) []seats {
 // there are any, and its end. A balancer behind a CNAME is followed.
 func (m *Model) eachEnd(e *Entry, yield func(p *pool, origin string, x end)) {
 	for _, x := range e.ends {
-		if x.balancer == "" {
+		if x.balancer == nil {
 			yield(nil, "", x)
 			continue
 		}
-		if to := m.balancer(x.balancer); to != nil {
-			m.eachEnd(to, yield)
-		}
+		m.eachEnd(x.balancer, yield)
 	}
 	pools := slices.Clip(e.pools)
 	if e.fallback != nil && !slices.Contains(pools, e.fallback) {
@@ -395,17 +393,6 @@ func (m *Model) eachEnd(e *Entry, yield func(p *pool, origin string, x end)) {
 			yield(p, o.name, o.end)
 		}
 	}
-}
-
-// balancer is the entry of a public balancer that no region is named for.
-func (m *Model) balancer(hostname string) *Entry {
-	i := slices.IndexFunc(m.entries, func(e *Entry) bool {
-		return e.Kind == "loadBalancer" && e.Name == hostname && (e.Scope == "" || e.Scope == elsewhere)
-	})
-	if i < 0 {
-		return nil
-	}
-	return m.entries[i]
 }
 
 // lastResort is for where something has to be built first.
