@@ -103,6 +103,7 @@ func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
 	if l.Proxied == nil {
 		l.Proxied = new(b.spec.ReachesTunnel(l))
 	}
+	l.SteeringPolicy = l.WithDefaults().SteeringPolicy // A rule's geo maps do not change the default.
 	b.lists(kind, name, hostname, "", l, nil)
 	for _, r := range l.Rules {
 		if o := r.Overrides; o != nil && !r.Disabled && l.Enabled {

@@ -236,12 +236,6 @@ func (o oracle) balance(l schema.Balancing, list []string, hostname string) *ans
 		return nil
 	}
 	policy := l.SteeringPolicy
-	if policy == "" {
-		policy = "off"
-		if len(l.RegionPools)+len(l.CountryPools)+len(l.PopPools) > 0 {
-			policy = "geo"
-		}
-	}
 	ordered := policy == "off" || policy == "geo"
 	var result *answer
 	unwatched := false
@@ -308,6 +302,12 @@ func (o oracle) pool(name, hostname string) (a *answer, n int, enabled bool) {
 // balancer is a balancer's answer to requests that meet a rule ("" for none)
 // from somewhere ("pop X", "country X", "region X", or "").
 func (o oracle) balancer(l schema.Balancing, rule, from, hostname string) *answer {
+	if l.SteeringPolicy == "" { // The API fills it in, by the balancer's own maps.
+		l.SteeringPolicy = "off"
+		if len(l.RegionPools)+len(l.CountryPools)+len(l.PopPools) > 0 {
+			l.SteeringPolicy = "geo"
+		}
+	}
 	for _, r := range l.Rules {
 		x := r.Overrides
 		if r.Name != rule || x == nil {
@@ -341,7 +341,7 @@ func (o oracle) balancer(l schema.Balancing, rule, from, hostname string) *answe
 		}
 	}
 	list := l.DefaultPools
-	if l.SteeringPolicy == "geo" || l.SteeringPolicy == "" {
+	if l.SteeringPolicy == "geo" {
 		kind, key, _ := strings.Cut(from, " ")
 		if named, ok := map[string]map[string][]string{"pop": l.PopPools, "country": l.CountryPools, "region": l.RegionPools}[kind][key]; ok {
 			list = named
