@@ -450,6 +450,7 @@ func (b *builder) pool(name, hostname string) *pool {
 	for _, o := range sortedKeys(spec.Origins) {
 		b.origin(p, o, spec.Origins[o], hostname)
 	}
+	p.drained = !p.monitored && !slices.ContainsFunc(p.origins, func(o origin) bool { return !b.spec.InMaintenance(spec.Origins[o.name]) })
 	gates := make([]int32, 0, len(p.origins))
 	for _, o := range p.origins {
 		gates = append(gates, o.gate)

@@ -251,7 +251,7 @@ func (b *builder) list(kind, name, hostname, policy string, names []string, l sc
 		}
 		e.pools = append(e.pools, p)
 		gates = append(gates, p.serving())
-		if !p.monitored {
+		if !p.monitored && !p.drained { // Who has no enabled origin is passed over.
 			watched = false
 			if e.ordered {
 				break

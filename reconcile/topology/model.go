@@ -84,6 +84,7 @@ type pool struct {
 	byHost           bool // it depends on the hostname
 	foreign          bool
 	monitored        bool
+	drained          bool // nothing watches it, and maintenance has all of its origins disabled
 	need             int
 	healthy, answers int32
 	origins          []origin

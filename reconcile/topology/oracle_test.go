@@ -288,7 +288,14 @@ func (o oracle) pool(name, hostname string) (a *answer, n int, enabled bool) {
 		return by("pool/" + name), 1, true
 	}
 	for origin, x := range p.Origins {
-		if !x.Enabled || x.Weight == 0 || !p.Enabled {
+		drained := len(o.s.Tunnels[x.Tunnel].Connectors) > 0
+		for _, h := range o.s.Tunnels[x.Tunnel].Connectors {
+			drained = drained && o.s.Hosts[h].Maintenance
+		}
+		for _, h := range o.s.Hosts {
+			drained = drained || h.Maintenance && h.Address == x.Address
+		}
+		if !x.Enabled || x.Weight == 0 || !p.Enabled || drained { // Maintenance disables origins.
 			continue
 		}
 		enabled = true

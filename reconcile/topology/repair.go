@@ -299,7 +299,7 @@ func (f *finder) serves(e *Entry, names []string, t tweak) bool {
 		if !usable || !e.ordered && e.weigh(name) == 0 {
 			continue
 		}
-		if p.monitored || t.watch == name {
+		if p.monitored || p.drained || t.watch == name {
 			if healthy {
 				return true
 			}

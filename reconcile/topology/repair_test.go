@@ -234,3 +234,22 @@ tunnels: home: {connectors: ["lb01", "lb02"], ingress: [
 		}
 	}
 }
+
+// TestMaintenancePassesAPoolOver: it disables the origins of a pool, so that one
+// without a monitor does not hide those behind it.
+func TestMaintenancePassesAPoolOver(t *testing.T) {
+	m := topology.New(specOf(t, `
+stack: "home"
+hosts: lb01: {address: "192.0.2.41", maintenance: true}
+pools: a: origins: o: address: "192.0.2.41"
+pools: b: origins: o: address: "192.0.2.9"
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a", "b"], fallbackPool: "a"}`))
+	e := m.WhatIf(nil, "").Entries[0]
+	if !e.Before.Served || !slices.Equal(e.Before.Pools, []string{"b"}) {
+		t.Errorf("%+v", e.Before)
+	}
+	cuts := m.Spof(1).Entries[0].Cuts
+	if len(cuts) != 1 || cuts[0].Repair != "end the maintenance of host/lb01" {
+		t.Errorf("%+v", cuts)
+	}
+}

@@ -144,7 +144,7 @@ func (w walker) origin(pool, name, hostname string) bool {
 
 func (w walker) answering(pool, hostname string) (n, enabled int) {
 	for name, o := range w.s.Pools[pool].Origins {
-		if o.Enabled && o.Weight > 0 {
+		if o.Enabled && o.Weight > 0 && !w.s.InMaintenance(o) {
 			enabled++
 		}
 		if w.origin(pool, name, hostname) {
