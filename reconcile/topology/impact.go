@@ -264,9 +264,9 @@ func subject(e, x *Entry) schema.ID {
 	return x.objectOf()
 }
 
-// falls tells whether a name falls to a wildcard.
+// falls tells whether a name, or a wildcard, falls to a wider wildcard.
 func falls(e, x *Entry) bool {
-	return strings.HasPrefix(x.Name, "*.") && !strings.HasPrefix(e.Name, "*.")
+	return strings.HasPrefix(x.Name, "*.") && cmp.Or(e.hostname, e.Name) != cmp.Or(x.hostname, x.Name)
 }
 
 // loses says that an entry is not served any more.
