@@ -22,7 +22,8 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 	if len(p.Steps) == 0 && !slices.ContainsFunc(p.Hosts, func(h reconcile.HostPlan) bool { return len(h.Steps) > 0 }) {
 		return facts
 	}
-	if spec == nil {
+	lan := spec != nil
+	if !lan {
 		spec = &schema.Spec{}
 	}
 	now := map[schema.ID]schema.Object{}
@@ -58,9 +59,11 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 	}
 	facts = append(facts, unrouted(now, then)...)
 	before, after := assemble(now, spec), assemble(then, spec)
-	before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
-	formerHosts(spec, now, then, before.Hosts)
-	formerAddresses(spec, now, before.VirtualRouters)
+	if lan { // Who has the addresses afterwards is not in a plan.
+		before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
+		formerHosts(spec, now, then, before.Hosts)
+		formerAddresses(spec, now, before.VirtualRouters)
+	}
 	records := map[string]bool{}
 	for _, o := range p.Objects {
 		if r, ok := o.(schema.DNSRecord); ok {
