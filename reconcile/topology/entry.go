@@ -225,9 +225,6 @@ func (b *builder) poolEdges(e *Entry, key, fallback string) {
 		if e.ordered {
 			order = strconv.Itoa(i + 1)
 		}
-		if _, ours := b.spec.Pools[p]; !ours { // It may be behind one that ends the list.
-			b.node(Node{Kind: KindPool, Name: p, Foreign: true})
-		}
 		b.edge(from, KindPool+"/"+p, "serves", label(e.rule, key, order))
 	}
 	if fallback != "" {
@@ -242,20 +239,17 @@ func (b *builder) list(kind, name, hostname, policy string, names []string, l sc
 		weigh: func(pool string) float64 { return weightOf(l.RandomSteering, pool, policy) }, last: l.FallbackPool,
 		ordered: policy == "off" || policy == "geo", affinity: l.SessionAffinity != "" && l.SessionAffinity != "none", listed: names,
 	}
-	watched := true
+	watched, ended := true, false
 	var gates []int32
 	for _, n := range names {
-		p := b.pool(n, hostname)
-		if !b.usable(p) || slices.Contains(e.pools, p) || !e.ordered && e.weigh(n) == 0 {
+		p := b.pool(n, hostname) // Behind the end, too: repairs ask for them.
+		if ended || !b.usable(p) || slices.Contains(e.pools, p) || !e.ordered && e.weigh(n) == 0 {
 			continue
 		}
 		e.pools = append(e.pools, p)
 		gates = append(gates, p.serving())
 		if !p.monitored && !p.drained { // Who has no enabled origin is passed over.
-			watched = false
-			if e.ordered {
-				break
-			}
+			watched, ended = false, e.ordered
 		}
 	}
 	if f := b.pool(l.FallbackPool, hostname); watched && b.usable(f) {
