@@ -186,7 +186,8 @@ func (c *comparison) entries() {
 				c.points(id, "", c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
 			}
 		case x == nil:
-			if now.up(e.gate) {
+			paths := e.Kind != "hostname" && is[pathsOf+e.Name] != nil // Of those something is said.
+			if now.up(e.gate) && !paths {
 				c.tell(reconcile.Removed, id, "", "is taken away: nothing answers there any more")
 			}
 		case now.up(e.gate) && !then.up(x.gate):
@@ -209,9 +210,16 @@ func byScope(entries []*Entry) scoped {
 			all[e.of()] = map[string]*Entry{}
 		}
 		all[e.of()][e.Scope] = e
+		if e.hostname != "" {
+			all[pathsOf+e.hostname] = map[string]*Entry{}
+		}
 	}
 	return all
 }
+
+// pathsOf is before a hostname that rules of a tunnel, be it for paths alone,
+// make a name of: no wildcard answers for that.
+const pathsOf = "paths of "
 
 // of is the hostname, whoever answers for it, or the object that is none.
 func (e *Entry) of() string {
@@ -241,7 +249,7 @@ func (s scoped) find(e *Entry) *Entry {
 	names := []string{e.of()}
 	if e.named() {
 		names = append(names, e.hostname)
-		for rest := cmp.Or(e.hostname, e.Name); ; {
+		for rest := cmp.Or(e.hostname, e.Name); s[pathsOf+cmp.Or(e.hostname, e.Name)] == nil; {
 			i := strings.IndexByte(rest, '.')
 			if i < 0 {
 				break

@@ -43,3 +43,26 @@ loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["p"], fal
 		}
 	}
 }
+
+// TestANameThatKeepsAPath: it does not fall to a wildcard, nor is it gone.
+func TestANameThatKeepsAPath(t *testing.T) {
+	const (
+		api    = `{hostname: "www.example.com", path: "^/api/", service: "http://192.0.2.2"}`
+		end    = `, {service: "http_status:404"}]`
+		wild   = `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "192.0.2.9"}` + "\n"
+		record = `dnsRecords: www: {zone: "example.com", name: "www", type: "CNAME", tunnel: "home"}` + "\n"
+	)
+	for _, c := range []struct{ name, before, after, want string }{
+		{"the rest goes", `tunnels: home: ingress: [` + api + `, {hostname: "www.example.com", service: "http://192.0.2.1"}` + end, `tunnels: home: ingress: [` + api + end,
+			"[{dnsRecord/www.example.com is taken away: nothing answers there any more } removed]"},
+		{"a record of its own goes", record + `tunnels: home: ingress: [` + api + end, `tunnels: home: ingress: [` + api + end, "[]"},
+	} {
+		var got []string
+		for _, f := range topology.Compare(specOf(t, `stack: "home"`, wild+c.before), specOf(t, `stack: "home"`, wild+c.after)) {
+			got = append(got, fmt.Sprint(f.Finding, " ", f.Kind))
+		}
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
