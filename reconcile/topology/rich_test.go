@@ -5,8 +5,10 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/hactl/hactl/reconcile"
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
 )
@@ -368,4 +370,45 @@ func TestTheOracleAgreesOnCuts(t *testing.T) {
 		}
 	}
 	t.Logf("seeds 0 to %d of PCG 29: %d cuts", seeds-1, cuts)
+}
+
+// TestTheOracleAgreesOnLosses: what was answered and is not, in the same scope,
+// is said of its object, whatever else changes.
+func TestTheOracleAgreesOnLosses(t *testing.T) {
+	lost := 0
+	for seed := range uint64(1500) {
+		r := rand.New(rand.NewPCG(seed, 37))
+		before, after := richSpec(r), richSpec(r)
+		if seed%2 == 0 { // The same but for its pools and hosts.
+			x := *before
+			x.Pools, x.Hosts = maps.Clone(before.Pools), maps.Clone(before.Hosts)
+			maps.Copy(x.Pools, after.Pools)
+			maps.Copy(x.Hosts, after.Hosts)
+			after = &x
+		}
+		said := map[string]bool{}
+		for _, f := range topology.Compare(before, after) {
+			if f.Kind == reconcile.Unserved || f.Kind == reconcile.Closed {
+				said[f.ID.String()] = true
+			}
+		}
+		then := map[string]*topology.Entry{}
+		for _, e := range topology.New(after).Entries() {
+			then[e.ID()] = e
+		}
+		for _, e := range topology.New(before).Entries() {
+			x := then[e.ID()]
+			if e.Kind == "virtualRouter" || x == nil || (oracle{s: before}).entry(e) == nil || (oracle{s: after}).entry(x) != nil {
+				continue
+			}
+			lost++
+			if id := strings.Replace(e.Kind, "hostname", "dnsRecord", 1) + "/" + e.Name; !said[id] {
+				t.Errorf("seed %d: %s is lost, and nobody says so", seed, e.ID())
+			}
+		}
+	}
+	t.Logf("%d entries were lost", lost)
+	if lost < 300 {
+		t.Error("hardly anything is lost")
+	}
 }
