@@ -30,6 +30,9 @@ func (h *Health) Changes(since *Health) []HealthChange {
 		if now.Status != was.Status {
 			tell(tunnelRank(now.Status) > tunnelRank(was.Status), "tunnel/%s is %s", name, now.Status)
 		}
+		if !was.counted() || !now.counted() {
+			continue
+		}
 		for _, c := range was.without(now) {
 			tell(true, "a connector of tunnel/%s has gone%s", name, c.from())
 		}
@@ -69,7 +72,8 @@ func (h *Health) Changes(since *Health) []HealthChange {
 	return changes
 }
 
-// Since is a reading with what only an earlier one knows.
+// Since is a reading with what only an earlier one knows: a pool, a tunnel, or
+// who is connected for one.
 func (h *Health) Since(earlier *Health) *Health {
 	all := Health{Read: h.Read, Err: h.Err, Tunnels: maps.Clone(earlier.Tunnels), Pools: maps.Clone(earlier.Pools)}
 	if all.Tunnels == nil {
@@ -78,7 +82,12 @@ func (h *Health) Since(earlier *Health) *Health {
 	if all.Pools == nil {
 		all.Pools = map[string]PoolHealth{}
 	}
-	maps.Copy(all.Tunnels, h.Tunnels)
+	for name, t := range h.Tunnels {
+		if was, known := earlier.Tunnels[name]; known && !t.counted() {
+			t.Connectors = was.Connectors
+		}
+		all.Tunnels[name] = t
+	}
 	maps.Copy(all.Pools, h.Pools)
 	return &all
 }
@@ -100,6 +109,10 @@ func tunnelRank(status string) int {
 	}
 	return 2 // "down" and "inactive"
 }
+
+// counted tells whether it is known who is connected: nobody is for a tunnel
+// that is up only where that could not be read.
+func (t *TunnelHealth) counted() bool { return len(t.Connectors) > 0 || tunnelRank(t.Status) == 2 }
 
 // without are the connectors that another reading of the tunnel has not.
 func (t *TunnelHealth) without(o TunnelHealth) []ConnectorHealth {

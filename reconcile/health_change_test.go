@@ -30,6 +30,8 @@ func TestChangesOfHealth(t *testing.T) {
 		"is inactive":        {tunnel("healthy", a), tunnel("inactive"), []string{"tunnel/home is inactive", "a connector of tunnel/home has gone (198.51.100.1)"}, 2},
 		"comes up":           {tunnel("down"), tunnel("degraded", b), []string{"tunnel/home is degraded", "a connector of tunnel/home has come"}, 0},
 		"a connector anew":   {tunnel("healthy", a), tunnel("healthy", b), []string{"a connector of tunnel/home has gone (198.51.100.1)", "a connector of tunnel/home has come"}, 1},
+		"who is not known":   {tunnel("healthy", a, b), tunnel("degraded"), []string{"tunnel/home is degraded"}, 1},
+		"and is again":       {tunnel("healthy"), tunnel("healthy", a, b), nil, 0},
 		"a pool":             {pool(true, nil), pool(false, nil), []string{"pool/osaka is unhealthy"}, 1},
 		"an origin and back": {pool(false, map[string]reconcile.OriginHealth{"a": bad, "b": good}), pool(true, map[string]reconcile.OriginHealth{"a": good, "b": bad}), []string{"origin/osaka/b is unhealthy: TCP connection failed", "pool/osaka is healthy", "origin/osaka/a is healthy"}, 1},
 		"what is new":        {pool(true, map[string]reconcile.OriginHealth{"a": good}), pool(true, map[string]reconcile.OriginHealth{"a": good, "b": bad}), nil, 0},
@@ -58,6 +60,17 @@ func TestWhatIsKnownOfHealthOutlivesAPartialReading(t *testing.T) {
 	}
 	known := (&reconcile.Health{Err: "pools: timeout"}).Since(whole(true))
 	if changes := whole(false).Changes(known); len(changes) != 1 || changes[0].What != "pool/osaka is unhealthy" {
+		t.Errorf("%v", changes)
+	}
+	tunnel := func(connectors ...string) *reconcile.Health {
+		h := reconcile.TunnelHealth{Status: "healthy"}
+		for _, id := range connectors {
+			h.Connectors = append(h.Connectors, reconcile.ConnectorHealth{ID: id})
+		}
+		return &reconcile.Health{Tunnels: map[string]reconcile.TunnelHealth{"home": h}}
+	}
+	known = tunnel().Since(tunnel("a", "b")) // Who is connected could not be read.
+	if changes := tunnel("a").Changes(known); len(changes) != 1 || changes[0].What != "a connector of tunnel/home has gone" {
 		t.Errorf("%v", changes)
 	}
 }

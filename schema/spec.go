@@ -321,7 +321,7 @@ func (s *Spec) Zones() []string {
 func (s *Spec) resolveOrigins(p Pool, table routingTable) Pool {
 	origins := make(map[string]Origin, len(p.Origins))
 	for name, o := range p.Origins {
-		o.Enabled = o.Enabled && !s.inMaintenance(o)
+		o.Enabled = o.Enabled && !s.InMaintenance(o)
 		if o.VirtualRouter != "" {
 			if a := s.VirtualRouters[o.VirtualRouter].Address(); a.IsValid() {
 				o.Address = a.String()
@@ -356,9 +356,10 @@ func FindRoutes(objects map[ID]Object) {
 	}
 }
 
-// inMaintenance tells whether an origin leads to hosts in maintenance alone: by
-// the address of one, or by a tunnel whose connectors are all on such.
-func (s *Spec) inMaintenance(o Origin) bool {
+// InMaintenance tells whether an origin leads to hosts in maintenance alone: by
+// the address of one, or by a tunnel whose connectors are all on such. Objects
+// has those disabled.
+func (s *Spec) InMaintenance(o Origin) bool {
 	if a, err := netip.ParseAddr(o.Address); err == nil {
 		for _, h := range s.Hosts {
 			if own, err := netip.ParseAddr(h.Address); h.Maintenance && err == nil && own == a {

@@ -25,12 +25,18 @@ type builder struct {
 	edges      map[Edge]bool
 	records    map[string][]schema.DNSRecord // address records by name
 	following  map[string]bool
-	balancers  map[string]int32 // gates of public balancers, by hostname
+	cnames     map[string]cname // that hostnames of ingress rules have, by those
 }
 
 type hop struct {
 	prefix netip.Prefix
 	tunnel string
+}
+
+// cname leads a hostname to a tunnel; whole, where a rule is for all its paths.
+type cname struct {
+	tunnel string
+	whole  bool
 }
 
 func newBuilder(s *schema.Spec) *builder {
@@ -41,7 +47,7 @@ func newBuilder(s *schema.Spec) *builder {
 		},
 		connectors: map[Component]int32{}, tunnels: map[string]int32{}, poolsBy: map[string]*pool{}, addresses: map[netip.Addr]end{},
 		routes: map[string][]hop{}, nodes: map[string]Node{}, edges: map[Edge]bool{}, records: map[string][]schema.DNSRecord{},
-		following: map[string]bool{}, balancers: map[string]int32{},
+		following: map[string]bool{}, cnames: map[string]cname{},
 	}
 	fallback := defaultNetwork(s)
 	for _, name := range sortedKeys(s.Tunnels) {
@@ -49,6 +55,12 @@ func newBuilder(s *schema.Spec) *builder {
 			if p := r.Prefix(); p.IsValid() {
 				network := cmp.Or(r.Network, fallback)
 				b.routes[network] = append(b.routes[network], hop{p, name})
+			}
+		}
+		for _, r := range s.Tunnels[name].Ingress {
+			hostname := strings.ToLower(r.Hostname)
+			if c, taken := b.cnames[hostname]; s.Tunnels[name].DNS && (!taken || c.tunnel == name) {
+				b.cnames[hostname] = cname{name, c.whole || r.Path == ""}
 			}
 		}
 	}
@@ -266,14 +278,14 @@ func (b *builder) reach(from, address, label string) end {
 }
 
 // through follows a request into a tunnel and out of it, by the ingress rule
-// that its Host meets; path narrows that to one rule.
-func (b *builder) through(tunnel, hostname, path string) end {
+// that its Host meets: that of a path, or with somePath of any that is served.
+func (b *builder) through(tunnel, hostname, path string, somePath bool) end {
 	e := end{tunnel: tunnel, gate: b.tunnel(tunnel)}
 	t, ours := b.spec.Tunnels[tunnel]
 	if !ours {
 		return e
 	}
-	service := serviceOf(t.Ingress, hostname, path)
+	service := serviceOf(t.Ingress, hostname, path, somePath)
 	if answersNobody(service) {
 		e.why = fmt.Sprintf("no ingress rule of tunnel %s serves %s", tunnel, cmp.Or(hostname, "requests without a Host"))
 		e.gate = b.circuit.never()
@@ -291,18 +303,22 @@ func (b *builder) through(tunnel, hostname, path string) end {
 }
 
 // serviceOf is where the first rule for that hostname and path leads, "" for
-// nowhere. A hostname of which only some paths have a rule is served by the
-// first of those that leads anywhere: the catch-all's status is for the others.
-func serviceOf(rules []schema.IngressRule, hostname, path string) string {
-	some := ""
+// nowhere; one without a path is for all of them. With somePath a hostname of
+// which only some paths are served is, by the first of those that leads
+// anywhere: the status that follows is for the others.
+func serviceOf(rules []schema.IngressRule, hostname, path string, somePath bool) string {
+	some, closed := "", []string{}
 	for _, rule := range rules {
 		switch {
 		case !rule.Matches(hostname):
-		case rule.Path == path && rule.CatchAll() && answersNobody(rule.Service):
+		case (rule.Path == "" || rule.Path == path) && answersNobody(rule.Service):
 			return cmp.Or(some, rule.Service)
-		case rule.Path == path:
+		case rule.Path == "" || rule.Path == path:
 			return rule.Service
-		case path == "" && some == "" && !answersNobody(rule.Service):
+		case !somePath || some != "" || slices.Contains(closed, rule.Path):
+		case answersNobody(rule.Service):
+			closed = append(closed, rule.Path)
+		default:
 			some = rule.Service
 		}
 	}
@@ -341,7 +357,7 @@ func (b *builder) origin(p *pool, name string, o schema.Origin, hostname string)
 		if len(o.Header.Host) > 0 {
 			hostname = o.Header.Host[0]
 		}
-		e = b.through(o.Tunnel, hostname, "")
+		e = b.through(o.Tunnel, hostname, "", true)
 	default:
 		address := o.Address
 		if o.VirtualRouter != "" {
@@ -434,6 +450,7 @@ func (b *builder) pool(name, hostname string) *pool {
 	for _, o := range sortedKeys(spec.Origins) {
 		b.origin(p, o, spec.Origins[o], hostname)
 	}
+	p.drained = !p.monitored && !slices.ContainsFunc(p.origins, func(o origin) bool { return !b.spec.InMaintenance(spec.Origins[o.name]) })
 	gates := make([]int32, 0, len(p.origins))
 	for _, o := range p.origins {
 		gates = append(gates, o.gate)

@@ -35,6 +35,8 @@
 //     have a service is served by the first of them.
 //   - An origin with a network goes through the tunnel whose route in that
 //     network has the longest prefix, where one has.
+//   - A record leads on by its name, then by the wildcard that covers it, and
+//     the Host stays what the client asked for, as CNAMEs change none.
 //   - Names with several address records are served by any of them, as
 //     resolvers hand out all.
 //

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,6 +103,7 @@ func (b *builder) balancing(kind, name, hostname string, l schema.Balancing) {
 	if l.Proxied == nil {
 		l.Proxied = new(b.spec.ReachesTunnel(l))
 	}
+	l.SteeringPolicy = l.WithDefaults().SteeringPolicy // A rule's geo maps do not change the default.
 	b.lists(kind, name, hostname, "", l, nil)
 	for _, r := range l.Rules {
 		if o := r.Overrides; o != nil && !r.Disabled && l.Enabled {
@@ -198,19 +200,16 @@ func (b *builder) lists(kind, name, hostname, rule string, l schema.Balancing, o
 	if policy == "geo" {
 		for i, pools := range []map[string][]string{l.PopPools, l.CountryPools, l.RegionPools} {
 			for _, key := range sortedKeys(pools) {
-				e := b.list(kind, name, hostname, policy, pools[key], l)
+				e := b.enter(b.list(kind, name, hostname, policy, pools[key], l))
 				e.Scope, e.rule, e.geoMap, e.regionKey, rest = join(geoMaps[i]+" "+key), rule, geoMaps[i], key, elsewhere
 				e.field = listField(rule, o, e.geoMap, key)
 				b.poolEdges(e, key, fallback)
 			}
 		}
 	}
-	e := b.list(kind, name, hostname, policy, l.DefaultPools, l)
+	e := b.enter(b.list(kind, name, hostname, policy, l.DefaultPools, l))
 	e.Scope, e.rule, e.field = join(rest), rule, listField(rule, o, "", "")
 	b.poolEdges(e, "", fallback)
-	if rule == "" && kind == "loadBalancer" {
-		b.balancers[name] = e.gate
-	}
 }
 
 // poolEdges draws an entry's pools with their order, and whose requests those
@@ -233,34 +232,31 @@ func (b *builder) poolEdges(e *Entry, key, fallback string) {
 	}
 }
 
-// list is the entry of one list of pools.
+// list is the entry of one list of pools, for requests that have that Host.
 func (b *builder) list(kind, name, hostname, policy string, names []string, l schema.Balancing) *Entry {
-	e := b.enter(&Entry{
+	e := &Entry{
 		Kind: kind, Name: name, HighAvailability: l.HighAvailability, balanced: true,
 		weigh: func(pool string) float64 { return weightOf(l.RandomSteering, pool, policy) }, last: l.FallbackPool,
 		ordered: policy == "off" || policy == "geo", affinity: l.SessionAffinity != "" && l.SessionAffinity != "none", listed: names,
-	})
-	watched := true
+	}
+	watched, ended := true, false
 	var gates []int32
 	for _, n := range names {
-		p := b.pool(n, hostname)
-		if !b.usable(p) || slices.Contains(e.pools, p) || !e.ordered && e.weigh(n) == 0 {
+		p := b.pool(n, hostname) // Behind the end, too: repairs ask for them.
+		if ended || !b.usable(p) || slices.Contains(e.pools, p) || !e.ordered && e.weigh(n) == 0 {
 			continue
 		}
 		e.pools = append(e.pools, p)
 		gates = append(gates, p.serving())
-		if !p.monitored {
-			watched = false
-			if e.ordered {
-				break
-			}
+		if !p.monitored && !p.drained { // Who has no enabled origin is passed over.
+			watched, ended = false, e.ordered
 		}
 	}
 	if f := b.pool(l.FallbackPool, hostname); watched && b.usable(f) {
 		e.fallback = f
 		gates = append(gates, f.answers)
 	}
-	if kind == "loadBalancer" && !*l.Proxied {
+	if kind == "loadBalancer" && l.Proxied != nil && !*l.Proxied {
 		e.dnsTTL = l.TTL
 	}
 	if l.Enabled {
@@ -312,7 +308,7 @@ func (b *builder) nameEntries() {
 		if _, balanced := b.spec.LoadBalancers[name]; balanced {
 			continue
 		}
-		b.named("dnsRecord", name, marked[name], b.resolve("dnsRecord/"+name, name))
+		b.named("dnsRecord", name, marked[name], b.resolve("dnsRecord/"+name, name, name))
 	}
 	served, entered := map[string]string{}, map[string]bool{}
 	for _, tunnel := range sortedKeys(b.spec.Tunnels) {
@@ -339,7 +335,7 @@ func (b *builder) nameEntries() {
 			}
 			entered[name] = true
 			b.edge("hostname/"+name, KindTunnel+"/"+tunnel, "serves", rule.Service)
-			e := b.named("hostname", name, rule.HighAvailability, []end{b.through(tunnel, hostname, rule.Path)})
+			e := b.named("hostname", name, rule.HighAvailability, []end{b.through(tunnel, hostname, rule.Path, false)})
 			e.hostname = hostname
 		}
 	}
@@ -371,16 +367,22 @@ func (b *builder) named(kind, name string, highAvailability bool, ends []end) *E
 	return e
 }
 
-// resolve follows a name to where its records lead.
-func (b *builder) resolve(from, name string) []end {
+// resolve follows a name to where its records lead. asked is what clients ask
+// for, and have as Host whatever the names on the way are.
+func (b *builder) resolve(from, name, asked string) []end {
 	if b.following[name] {
 		return []end{{why: "its records lead round in a circle", gate: b.circuit.never()}}
 	}
 	b.following[name] = true
 	defer delete(b.following, name)
-	if g, ok := b.balancers[name]; ok {
+	if l, ok := b.spec.LoadBalancers[name]; ok {
 		b.edge(from, "loadBalancer/"+name, "serves", "")
-		return []end{{balancer: name, gate: g}}
+		e := b.list("loadBalancer", name, asked, l.WithDefaults().SteeringPolicy, l.DefaultPools, l.Balancing)
+		to := end{balancer: e, gate: e.gate}
+		if e.off {
+			to.why = fmt.Sprintf("loadBalancer/%s is disabled", name)
+		}
+		return []end{to}
 	}
 	var ends []end
 	for _, r := range b.records[name] {
@@ -392,9 +394,9 @@ func (b *builder) resolve(from, name string) []end {
 		switch {
 		case r.Tunnel != "":
 			b.edge(at, KindTunnel+"/"+r.Tunnel, "serves", "")
-			ends = append(ends, b.through(r.Tunnel, name, ""))
+			ends = append(ends, b.through(r.Tunnel, asked, "", true))
 		case r.Type == "CNAME":
-			ends = append(ends, b.resolve(at, r.Content)...)
+			ends = append(ends, b.resolve(at, r.Content, asked)...)
 		default:
 			ends = append(ends, b.reach(at, r.Content, r.Type))
 		}
@@ -402,12 +404,32 @@ func (b *builder) resolve(from, name string) []end {
 	if len(b.records[name]) > 0 {
 		return ends
 	}
-	for _, tunnel := range sortedKeys(b.spec.Tunnels) {
-		t := b.spec.Tunnels[tunnel]
-		if t.DNS && slices.ContainsFunc(t.Ingress, func(r schema.IngressRule) bool { return strings.EqualFold(r.Hostname, name) }) {
-			b.edge(from, "hostname/"+name, "serves", "")
-			return []end{b.through(tunnel, name, "")}
+	if c, ok := b.cnames[name]; ok {
+		to := "hostname/" + name
+		if !c.whole {
+			to = KindTunnel + "/" + c.tunnel // Each path of it is a hostname of its own.
 		}
+		b.edge(from, to, "serves", "")
+		return []end{b.through(c.tunnel, asked, "", true)}
+	}
+	if wildcard := b.covering(name); wildcard != "" {
+		return b.resolve(from, wildcard, asked)
 	}
 	return []end{b.reach(from, name, "CNAME")}
+}
+
+// covering is the wildcard that answers for a name that has nothing of its own,
+// at any depth (RFC 4592, 2.2.1); "" for none.
+func (b *builder) covering(name string) string {
+	for rest := strings.TrimPrefix(name, "*."); ; {
+		i := strings.IndexByte(rest, '.')
+		if i < 0 {
+			return ""
+		}
+		wildcard := "*" + rest[i:]
+		if _, ok := b.cnames[wildcard]; ok || b.owned(wildcard) {
+			return wildcard
+		}
+		rest = rest[i+1:]
+	}
 }

@@ -22,7 +22,8 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 	if len(p.Steps) == 0 && !slices.ContainsFunc(p.Hosts, func(h reconcile.HostPlan) bool { return len(h.Steps) > 0 }) {
 		return facts
 	}
-	if spec == nil {
+	lan := spec != nil
+	if !lan {
 		spec = &schema.Spec{}
 	}
 	now := map[schema.ID]schema.Object{}
@@ -58,8 +59,11 @@ func Facts(spec *schema.Spec, p *reconcile.Plan, l reconcile.Live) []reconcile.F
 	}
 	facts = append(facts, unrouted(now, then)...)
 	before, after := assemble(now, spec), assemble(then, spec)
-	before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
-	formerAddresses(spec, now, before.VirtualRouters)
+	if lan { // Who has the addresses afterwards is not in a plan.
+		before.Hosts, before.VirtualRouters = formerRouters(spec, p, now)
+		formerHosts(spec, now, then, before.Hosts)
+		formerAddresses(spec, now, before.VirtualRouters)
+	}
 	records := map[string]bool{}
 	for _, o := range p.Objects {
 		if r, ok := o.(schema.DNSRecord); ok {
@@ -233,6 +237,55 @@ func formerRouters(spec *schema.Spec, p *reconcile.Plan, now map[schema.ID]schem
 		routers[name] = v
 	}
 	return hosts, routers
+}
+
+// formerHosts ends the maintenance of hosts that a plan drains: it disables an
+// origin because all that leads to it is in maintenance, which not all was.
+// Those are looked at that nothing says have been for longer.
+func formerHosts(spec *schema.Spec, now, then map[schema.ID]schema.Object, hosts map[string]schema.Host) {
+	longer, drains := map[string]bool{}, map[string]bool{}
+	for id, o := range now {
+		if r, ok := o.(schema.HostRouter); ok && r.Maintenance {
+			_, host := schema.HostOf(id)
+			longer[host] = true
+		}
+	}
+	for name, p := range spec.Pools {
+		id := schema.ID{Kind: schema.KindPool, Name: name}
+		was, _ := now[id].(schema.Pool)
+		is, _ := then[id].(schema.Pool)
+		for origin, o := range p.Origins {
+			former, known := was.Origins[origin]
+			if !known || !o.Enabled || is.Origins[origin].Enabled || !spec.InMaintenance(o) {
+				continue
+			}
+			for _, host := range leadsTo(spec, o) {
+				if former.Enabled && former.Tunnel == o.Tunnel {
+					drains[host] = true
+				} else if !former.Enabled {
+					longer[host] = true
+				}
+			}
+		}
+	}
+	for host := range drains {
+		if h := hosts[host]; h.Maintenance && !longer[host] {
+			h.Maintenance = false
+			hosts[host] = h
+		}
+	}
+}
+
+// leadsTo are the hosts that an origin is on, by address or by its tunnel.
+func leadsTo(spec *schema.Spec, o schema.Origin) []string {
+	hosts := slices.Clone(spec.Tunnels[o.Tunnel].Connectors)
+	a, err := netip.ParseAddr(o.Address)
+	for name, h := range spec.Hosts {
+		if own, bad := netip.ParseAddr(h.Address); err == nil && bad == nil && own == a {
+			hosts = append(hosts, name)
+		}
+	}
+	return hosts
 }
 
 // formerAddresses adds to Virtual Routers the addresses that origins have which

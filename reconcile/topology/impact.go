@@ -58,7 +58,7 @@ func Compare(before, after *schema.Spec) []reconcile.Fact { return compare(befor
 func compare(before, after, wanted *schema.Spec, records map[string]bool) []reconcile.Fact {
 	now, _ := build(before, nil, false, false)
 	then, _ := build(after, nil, false, false)
-	c := comparison{before: now, after: then, wanted: wanted, records: records, told: map[reconcile.Fact][]string{}, scopes: map[schema.ID]int{}}
+	c := comparison{before: now, after: then, wanted: wanted, records: records, told: map[reconcile.Fact][]string{}, scopes: map[schema.ID]int{}, passes: map[string]move{}}
 	c.routers()
 	c.entries()
 	c.sessions()
@@ -83,8 +83,12 @@ type comparison struct {
 	records       map[string]bool
 	told          map[reconcile.Fact][]string // with the scopes that it is true for
 	scopes        map[schema.ID]int
+	passes        map[string]move // mastership of Virtual Routers, by name
 	willing       map[string]bool // entries that would be served, by ID; see meant
 }
+
+// move is from one host to another.
+type move struct{ from, to string }
 
 func (c *comparison) tell(kind reconcile.FactKind, id schema.ID, scope, format string, args ...any) {
 	f := reconcile.Fact{Finding: reconcile.Finding{ID: id, Message: fmt.Sprintf(format, args...)}, Kind: kind}
@@ -107,6 +111,7 @@ func (c *comparison) routers() {
 		}
 		will := c.after.active(r, then)
 		to := will.host
+		c.passes[name] = move{from, to}
 		switch {
 		case from == to:
 		case to == "":
@@ -181,7 +186,8 @@ func (c *comparison) entries() {
 				c.points(id, "", c.before.points(cutsNow, e), c.after.points(cutsThen, x), then)
 			}
 		case x == nil:
-			if now.up(e.gate) {
+			paths := e.Kind != "hostname" && is[pathsOf+e.Name] != nil // Of those something is said.
+			if now.up(e.gate) && !paths {
 				c.tell(reconcile.Removed, id, "", "is taken away: nothing answers there any more")
 			}
 		case now.up(e.gate) && !then.up(x.gate):
@@ -204,9 +210,16 @@ func byScope(entries []*Entry) scoped {
 			all[e.of()] = map[string]*Entry{}
 		}
 		all[e.of()][e.Scope] = e
+		if e.hostname != "" {
+			all[pathsOf+e.hostname] = map[string]*Entry{}
+		}
 	}
 	return all
 }
+
+// pathsOf is before a hostname that rules of a tunnel, be it for paths alone,
+// make a name of: no wildcard answers for that.
+const pathsOf = "paths of "
 
 // of is the hostname, whoever answers for it, or the object that is none.
 func (e *Entry) of() string {
@@ -236,7 +249,7 @@ func (s scoped) find(e *Entry) *Entry {
 	names := []string{e.of()}
 	if e.named() {
 		names = append(names, e.hostname)
-		for rest := cmp.Or(e.hostname, e.Name); ; {
+		for rest := cmp.Or(e.hostname, e.Name); s[pathsOf+cmp.Or(e.hostname, e.Name)] == nil; {
 			i := strings.IndexByte(rest, '.')
 			if i < 0 {
 				break
@@ -264,9 +277,9 @@ func subject(e, x *Entry) schema.ID {
 	return x.objectOf()
 }
 
-// falls tells whether a name falls to a wildcard.
+// falls tells whether a name, or a wildcard, falls to a wider wildcard.
 func falls(e, x *Entry) bool {
-	return strings.HasPrefix(x.Name, "*.") && !strings.HasPrefix(e.Name, "*.")
+	return strings.HasPrefix(x.Name, "*.") && cmp.Or(e.hostname, e.Name) != cmp.Or(x.hostname, x.Name)
 }
 
 // loses says that an entry is not served any more.
@@ -303,11 +316,16 @@ func (c *comparison) moves(e, x *Entry, scope string, was, is Serving) {
 		default:
 			c.tell(reconcile.Moved, id, scope, "goes to pool %s in place of %s", strings.Join(come, ", "), strings.Join(gone, ", "))
 		}
-	case !slices.Equal(was.By, is.By) && slices.Equal(was.Routers, is.Routers) && len(is.Routers) > 0:
-		// The Virtual Router has said it.
 	case !slices.Equal(was.By, is.By):
 		gone, come := without(was.By, is.By), without(is.By, was.By)
+		for _, router := range is.Routers {
+			if pass := c.passes[router]; slices.Contains(was.Routers, router) { // The Virtual Router has said it.
+				gone = without(gone, []Component{{KindHost, pass.from}})
+				come = without(come, []Component{{KindHost, pass.to}})
+			}
+		}
 		switch {
+		case len(gone) == 0 && len(come) == 0:
 		case len(come) == 0:
 			c.tell(reconcile.Moved, id, scope, "is no longer answered by %s", few(gone))
 		case len(gone) == 0:

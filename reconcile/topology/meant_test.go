@@ -50,9 +50,12 @@ func changed(t *testing.T, more string) *schema.Spec {
 }
 
 const (
-	gone    = `, {hostname: "app.example.com", service: "http://192.168.0.40"}, {hostname: "wiki.example.com", service: "http://127.0.0.1:80"} => `
-	noWiki  = `, {hostname: "wiki.example.com", service: "http://127.0.0.1:80"} => `
-	noWWW   = `{hostname: "www.example.com", service: "http://192.168.0.40"},  => `
+	gone   = `, {hostname: "app.example.com", service: "http://192.168.0.40"}, {hostname: "wiki.example.com", service: "http://127.0.0.1:80"} => `
+	noWiki = `, {hostname: "wiki.example.com", service: "http://127.0.0.1:80"} => `
+	noWWW  = `{hostname: "www.example.com", service: "http://192.168.0.40"},  => `
+	// closedWild answers every name that has nothing of its own with a status.
+	closedWild = `{service: "http_status:404"} => {hostname: "*.example.com", service: "http_status:503"}, {service: "http_status:404"}`
+
 	status  = `{hostname: "www.example.com", service: "http://192.168.0.40"} => {hostname: "www.example.com", service: "http_status:503"}`
 	wikiOut = `{hostname: "wiki.example.com", service: "http://127.0.0.1:80"} => {hostname: "wiki.example.com", service: "http_status:503"}`
 )
@@ -88,6 +91,9 @@ pools: tunnel: enabled: false`, nil},
 		{"the only path of a record's hostname", `{hostname: "wiki.example.com", service => {hostname: "wiki.example.com", path: "^/w/", service`, noWiki, []string{wiki}},
 		{"a name of a wildcard's that nobody serves", `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.9"}`, `dnsRecords: w: {zone: "example.com", name: "*", type: "A", content: "198.51.100.9"}
 dnsRecords: x: {zone: "example.com", name: "x.y", type: "CNAME", tunnel: "home"}`, []string{"dnsRecord/x.y.example.com"}},
+		{"a wildcard that falls to one that is closed", closedWild + `
+dnsRecords: w: {zone: "example.com", name: "*.w", type: "A", content: "198.51.100.9"}`, closedWild + `
+dnsRecords: other: {zone: "example.com", name: "other", type: "A", content: "198.51.100.9"}`, nil},
 		{"an ingress rule and its record", "", gone + `
 dnsRecords: wiki => dnsRecords: elsewhere
 name: "wiki", type: "CNAME", tunnel: "home" => name: "else", type: "A", content: "198.51.100.9"`, nil},
@@ -166,6 +172,7 @@ name: "wiki", type: "CNAME", tunnel: "home" => name: "other", type: "A", content
 pools: cloud: enabled: false
 loadBalancers: "geo.example.com" => loadBalancers: "www2.example.com"
 content: "geo.example.com" => content: "www.example.com"
+pools: tunnel: origins: home: header: Host: ["www.example.com"]
 "geo", defaultPools: ["cloud"], fallbackPool: "cloud", regionPools: WEU: ["cloud"] => "off", defaultPools: ["tunnel"], fallbackPool: "tunnel"
 header: Host: ["www.example.com"] => header: Host: ["www.example.com"], path: "/"`)
 	_, live := planOf(before, after)

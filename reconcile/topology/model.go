@@ -84,6 +84,7 @@ type pool struct {
 	byHost           bool // it depends on the hostname
 	foreign          bool
 	monitored        bool
+	drained          bool // nothing watches it, and maintenance has all of its origins disabled
 	need             int
 	healthy, answers int32
 	origins          []origin
@@ -104,8 +105,9 @@ type end struct {
 	router  string
 	host    string
 	address string
-	// balancer is the public load balancer that a CNAME leads to.
-	balancer string
+	// balancer is the public load balancer that a CNAME leads to, as requests
+	// meet it that have another Host.
+	balancer *Entry
 	local    bool
 	why      string // it leads nowhere
 	gate     int32

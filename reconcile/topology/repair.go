@@ -95,11 +95,21 @@ func (f *finder) drained(e *Entry, lost []seats) string {
 				gates = append(gates, x.gate)
 			}
 		}
-		if f.s.assume(e.gate, gates...) {
+		if f.s.assume(e.gate, gates...) && !f.ends(e, host, gates) {
 			return host
 		}
 	}
 	return ""
+}
+
+// ends tells whether a pool that nothing watches would end the list, with nobody
+// to answer, once a host is back that it leads to.
+func (f *finder) ends(e *Entry, host string, back []int32) bool {
+	return slices.ContainsFunc(e.pools, func(p *pool) bool {
+		return p.drained && !f.s.assume(p.answers, back...) && slices.ContainsFunc(p.origins, func(o origin) bool {
+			return slices.Contains(leadsTo(f.m.spec, f.m.spec.Pools[p.name].Origins[o.name]), host)
+		})
+	})
 }
 
 // seat is a host in service for all of those, "" where none fits: the one that
@@ -289,6 +299,9 @@ func (f *finder) serves(e *Entry, names []string, t tweak) bool {
 	watched := true
 	for _, name := range names {
 		p := f.m.poolOf(e, name)
+		if !e.ordered && e.weigh(name) == 0 {
+			continue
+		}
 		if p == nil {
 			if leaf, ok := f.m.index[Component{KindPool, name}]; ok && f.m.foreignPool(name) && f.s.up(leaf) {
 				return true
@@ -296,10 +309,10 @@ func (f *finder) serves(e *Entry, names []string, t tweak) bool {
 			continue
 		}
 		usable, healthy, answers := f.pool(p, t)
-		if !usable || !e.ordered && e.weigh(name) == 0 {
+		if !usable {
 			continue
 		}
-		if p.monitored || t.watch == name {
+		if p.monitored || p.drained || t.watch == name {
 			if healthy {
 				return true
 			}
@@ -378,13 +391,11 @@ func (m *Model) onTheWay(e *Entry) []seats {
 // there are any, and its end. A balancer behind a CNAME is followed.
 func (m *Model) eachEnd(e *Entry, yield func(p *pool, origin string, x end)) {
 	for _, x := range e.ends {
-		if x.balancer == "" {
+		if x.balancer == nil {
 			yield(nil, "", x)
 			continue
 		}
-		if to := m.balancer(x.balancer); to != nil {
-			m.eachEnd(to, yield)
-		}
+		m.eachEnd(x.balancer, yield)
 	}
 	pools := slices.Clip(e.pools)
 	if e.fallback != nil && !slices.Contains(pools, e.fallback) {
@@ -395,17 +406,6 @@ func (m *Model) eachEnd(e *Entry, yield func(p *pool, origin string, x end)) {
 			yield(p, o.name, o.end)
 		}
 	}
-}
-
-// balancer is the entry of a public balancer that no region is named for.
-func (m *Model) balancer(hostname string) *Entry {
-	i := slices.IndexFunc(m.entries, func(e *Entry) bool {
-		return e.Kind == "loadBalancer" && e.Name == hostname && (e.Scope == "" || e.Scope == elsewhere)
-	})
-	if i < 0 {
-		return nil
-	}
-	return m.entries[i]
 }
 
 // lastResort is for where something has to be built first.

@@ -90,6 +90,9 @@ func list(s *schema.Spec, e *topology.Entry, field, pool string) {
 		case "countryPools":
 			b.CountryPools = maps.Clone(b.CountryPools)
 			b.CountryPools[key] = append(slices.Clone(b.CountryPools[key]), pool)
+		case "popPools":
+			b.PopPools = maps.Clone(b.PopPools)
+			b.PopPools[key] = append(slices.Clone(b.PopPools[key]), pool)
 		}
 	}
 	if l, ok := s.LoadBalancers[e.Name]; ok && e.Kind == "loadBalancer" {
@@ -107,8 +110,11 @@ func TestRepairsRepair(t *testing.T) {
 	if testing.Short() {
 		seeds = 200
 	}
-	for seed := range uint64(seeds) {
-		s := randomSpec(rand.New(rand.NewPCG(seed, 8)))
+	for seed := range uint64(2 * seeds) {
+		s, rich := randomSpec(rand.New(rand.NewPCG(seed, 8))), seed >= uint64(seeds)
+		if rich {
+			s = richSpec(rand.New(rand.NewPCG(seed, 8)))
+		}
 		for name, v := range s.VirtualRouters { // So that every host can be a member.
 			v.Addresses = []string{strings.Replace(v.Addresses[0], "/24", "/8", 1)}
 			s.VirtualRouters[name] = v
@@ -119,7 +125,7 @@ func TestRepairsRepair(t *testing.T) {
 			for _, c := range r.Entries[i].Cuts {
 				for n, repair := range repairs {
 					x := repair.form.FindStringSubmatch(c.Repair)
-					if x == nil || strings.HasPrefix(e.Scope, "rule") {
+					if x == nil || strings.Contains(c.Repair, " of rule ") {
 						continue
 					}
 					tried[n]++
@@ -132,7 +138,11 @@ func TestRepairsRepair(t *testing.T) {
 					for _, failed := range c.Components {
 						dead[failed.String()] = true
 					}
-					if !(walker{&repaired, dead}).served(e.Kind, e.Name, e.Scope) {
+					served := func() bool { return walker{&repaired, dead}.served(e.Kind, e.Name, e.Scope) }
+					if rich {
+						served = func() bool { return oracle{s: &repaired, dead: dead}.entry(e) != nil }
+					}
+					if !served() {
 						t.Errorf("seed %d, %s without %v: %q does not help", seed, e.ID(), c.Components, c.Repair)
 					}
 				}
@@ -232,5 +242,24 @@ tunnels: home: {connectors: ["lb01", "lb02"], ingress: [
 		if cuts := m.Spof(1).Entries[i].Cuts; !slices.ContainsFunc(cuts, func(c topology.Cut) bool { return c.Components[0].String() == want }) {
 			t.Errorf("%s is not among %+v", want, cuts)
 		}
+	}
+}
+
+// TestMaintenancePassesAPoolOver: it disables the origins of a pool, so that one
+// without a monitor does not hide those behind it.
+func TestMaintenancePassesAPoolOver(t *testing.T) {
+	m := topology.New(specOf(t, `
+stack: "home"
+hosts: lb01: {address: "192.0.2.41", maintenance: true}
+pools: a: origins: o: address: "192.0.2.41"
+pools: b: origins: o: address: "192.0.2.9"
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a", "b"], fallbackPool: "a"}`))
+	e := m.WhatIf(nil, "").Entries[0]
+	if !e.Before.Served || !slices.Equal(e.Before.Pools, []string{"b"}) {
+		t.Errorf("%+v", e.Before)
+	}
+	cuts := m.Spof(1).Entries[0].Cuts
+	if len(cuts) != 1 || cuts[0].Repair != "end the maintenance of host/lb01" {
+		t.Errorf("%+v", cuts)
 	}
 }

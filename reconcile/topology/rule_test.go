@@ -1,6 +1,7 @@
 package topology_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +51,31 @@ loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a", "b"]
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s:\n got %q\nwant %q", c.rule, got, c.want)
+		}
+	}
+}
+
+// TestARulesGeoMapNeedsGeoSteering: a balancer without geo maps of its own steers
+// by order, and Cloudflare writes that down; a rule's maps alone change nothing.
+func TestARulesGeoMapNeedsGeoSteering(t *testing.T) {
+	for more, want := range map[string][]string{
+		`rules: [{name: "r", overrides: regionPools: WEU: ["c"]}]`:                          {"loadBalancer/www.example.com [a]", "loadBalancer/www.example.com [rule r] [a]"},
+		`rules: [{name: "r", overrides: {steeringPolicy: "geo", regionPools: WEU: ["c"]}}]`: {"loadBalancer/www.example.com [a]", "loadBalancer/www.example.com [rule r, elsewhere] [a]", "loadBalancer/www.example.com [rule r, region WEU] [c]"},
+		`regionPools: EEU: ["b"], rules: [{name: "r", overrides: regionPools: WEU: ["c"]}]`: {"loadBalancer/www.example.com [region EEU] [b]", "loadBalancer/www.example.com [rule r, elsewhere] [a]", "loadBalancer/www.example.com [rule r, region WEU] [c]", "loadBalancer/www.example.com [elsewhere] [a]"},
+	} {
+		spec := specOf(t, ruled+`
+loadBalancers: "www.example.com": {zone: "example.com", defaultPools: ["a"], fallbackPool: "a", `+more+`}`)
+		var got []string
+		for _, e := range topology.New(spec).WhatIf(nil, "").Entries {
+			got = append(got, fmt.Sprintf("%s %v", e.ID(), e.Before.Pools))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", more, got, want)
+		}
+		// The plan of the same specification has the steering written down.
+		p, live := planOf(spec, spec)
+		if facts := topology.Facts(spec, p, live); len(facts) > 0 {
+			t.Errorf("%s: %v", more, facts)
 		}
 	}
 }

@@ -97,10 +97,7 @@ func (m *Model) whyNot(e *Entry) string {
 		}
 		return strings.Join(why, ", ")
 	}
-	for _, p := range append(slices.Clip(e.pools), e.fallback) {
-		if p == nil {
-			continue
-		}
+	for _, p := range e.allPools() {
 		for _, o := range p.origins {
 			if o.end.why != "" {
 				return o.end.why

@@ -144,7 +144,7 @@ func (w walker) origin(pool, name, hostname string) bool {
 
 func (w walker) answering(pool, hostname string) (n, enabled int) {
 	for name, o := range w.s.Pools[pool].Origins {
-		if o.Enabled && o.Weight > 0 {
+		if o.Enabled && o.Weight > 0 && !w.s.InMaintenance(o) {
 			enabled++
 		}
 		if w.origin(pool, name, hostname) {
@@ -247,7 +247,7 @@ func (w walker) served(kind, name, scope string) bool {
 			if r.Name != name {
 				continue
 			}
-			if r.Tunnel != "" && w.inside(r.Tunnel, name, "") || r.Type == "A" && w.address(r.Content) || r.Content != "" && r.Type == "CNAME" && w.cname(r.Content) {
+			if r.Tunnel != "" && w.inside(r.Tunnel, name, "") || r.Type == "A" && w.address(r.Content) || r.Content != "" && r.Type == "CNAME" && w.cname(r.Content, name) {
 				return true
 			}
 		}
@@ -256,14 +256,15 @@ func (w walker) served(kind, name, scope string) bool {
 	panic("no entry " + kind + "/" + name)
 }
 
-func (w walker) cname(target string) bool {
-	if _, ok := w.s.LoadBalancers[target]; ok {
-		return w.served("loadBalancer", target, "")
+// cname follows a record for requests that ask for another name.
+func (w walker) cname(target, asked string) bool {
+	if l, ok := w.s.LoadBalancers[target]; ok {
+		return w.balanced(l.Balancing, l.DefaultPools, asked)
 	}
 	for _, tunnel := range []string{"t0", "t1", "t2"} {
 		for _, r := range w.s.Tunnels[tunnel].Ingress {
 			if w.s.Tunnels[tunnel].DNS && r.Hostname == target {
-				return w.inside(tunnel, target, "")
+				return w.inside(tunnel, asked, "")
 			}
 		}
 	}

@@ -254,10 +254,8 @@ func (w *walk) entry(e *Entry) {
 		if !w.s.up(x.gate) {
 			continue
 		}
-		if x.balancer != "" {
-			if to := w.m.balancer(x.balancer); to != nil {
-				w.entry(to)
-			}
+		if x.balancer != nil {
+			w.entry(x.balancer)
 			continue
 		}
 		w.end(x)
@@ -345,9 +343,10 @@ func (m *Model) switches(e *Entry, x EntryOutcome, before, after *state, moves [
 			})
 		}
 	}
+	pools := slices.Concat(e.allPools(), m.pools) // As its requests meet them, where those know a Host.
 	for _, name := range x.Before.Pools {
-		if i := slices.IndexFunc(append(slices.Clip(e.pools), m.pools...), func(p *pool) bool { return p.name == name }); i >= 0 {
-			p := append(slices.Clip(e.pools), m.pools...)[i]
+		if i := slices.IndexFunc(pools, func(p *pool) bool { return p.name == name }); i >= 0 {
+			p := pools[i]
 			if slices.ContainsFunc(p.origins, func(o origin) bool { return before.up(o.gate) && !after.up(o.gate) }) || before.up(p.healthy) && !after.up(p.healthy) {
 				found = append(found, m.monitorSwitch(e, p, slices.Contains(x.After.Pools, name)))
 			}
@@ -364,6 +363,20 @@ func (m *Model) switches(e *Entry, x EntryOutcome, before, after *state, moves [
 	}
 	slices.SortStableFunc(found, func(a, b Switch) int { return cmp.Compare(b.Within, a.Within) })
 	return found
+}
+
+// allPools are those of a balancer, or of those that records lead to.
+func (e *Entry) allPools() []*pool {
+	list := slices.Clone(e.pools)
+	if e.fallback != nil {
+		list = append(list, e.fallback)
+	}
+	for _, x := range e.ends {
+		if x.balancer != nil {
+			list = append(list, x.balancer.allPools()...)
+		}
+	}
+	return list
 }
 
 // monitorSwitch is how long a pool's monitor takes to notice a dead origin: an
