@@ -127,7 +127,7 @@ func (h *dayHost) Lead(context.Context, *schema.Spec) follow.Leadership {
 		return l
 	}
 	if r := s.Router("web"); r != nil && r.State == "active" {
-		l.Mine, l.Leader, l.Term, l.Steady = true, h.name, r.Since.String(), r.Since.Add(4*r.Interval)
+		l.Mine, l.Leader, l.Term, l.Since, l.Settle = true, h.name, r.Since.String(), r.Since, 4*r.Interval
 	}
 	return l
 }

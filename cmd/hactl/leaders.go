@@ -54,10 +54,10 @@ type leaders struct {
 // askLimit is how long the engine may take to say whether this host leads.
 const askLimit = 3 * time.Second
 
-// mostUnsteady bounds how long a new Active router waits for a better one, which
+// mostSettle bounds how long a new Active router waits for a better one, which
 // takes over within an Active_Down_Interval: three intervals and a Skew_Time of less
 // than one (version 2: than a second, which is the shortest interval).
-const mostUnsteady = 10 * time.Second
+const mostSettle = 10 * time.Second
 
 // Lead implements follow.Leader.
 func (l *leaders) Lead(ctx context.Context, spec *schema.Spec) follow.Leadership {
@@ -120,7 +120,7 @@ func (l *leaders) active(ctx context.Context, router string) follow.Leadership {
 	case r.State == vrrp.StateActive.String():
 		lead.Mine, lead.Leader = true, l.host()
 		lead.Term = fmt.Sprint(r.Since.Format(time.RFC3339Nano), " ", r.Counters.Noted[vrrp.NoteRival.String()])
-		lead.Steady = r.Since.Add(min(4*r.Interval, mostUnsteady))
+		lead.Since, lead.Settle = r.Since, min(4*r.Interval, mostSettle)
 	case r.Leader.IsValid():
 		lead.Leader = r.Leader.String()
 	}

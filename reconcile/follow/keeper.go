@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -74,6 +75,7 @@ type Keeper struct {
 
 	mu     sync.Mutex
 	good   *Good
+	moved  time.Time            // since when another host may be preferred
 	begun  bool                 // the source was confirmed in this term
 	base   map[schema.ID]string // fingerprints to tell drift by, where the journal of this host does not know; nil where it does
 	forced *forced
@@ -124,6 +126,9 @@ func (k *Keeper) Want(g *Good) {
 			}
 			k.base = base
 		}
+	}
+	if former == nil || !reflect.DeepEqual(leading(former.Spec), leading(g.Spec)) {
+		k.moved = time.Now()
 	}
 	k.good = g
 	if k.cancel != nil {
@@ -243,12 +248,12 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		k.wait("suspended until "+s.Until.Format(time.RFC3339), force)
 		return min(leaderPoll, max(time.Until(s.Until), time.Second))
 	}
+	// What is begun now and left to another host may not be known to it as the
+	// stack's: a tunnel is marked by what leads to it alone.
+	if early := k.unsettled(lead); early > 0 && force == nil {
+		return min(early, leaderPoll)
+	}
 	if k.term != lead.Term {
-		// What is begun now and left to another host may not be known to it as the
-		// stack's: a tunnel is marked by what leads to it alone.
-		if early := time.Until(lead.Steady); early > 0 && force == nil {
-			return min(early, leaderPoll)
-		}
 		if err := k.o.Confirm(ctx); force == nil && !newest(err) {
 			if ctx.Err() == nil {
 				k.wait("another host may have applied a newer revision than "+short(good.Revision)+", and this one has to see it first (hactl sync goes on without): "+err.Error(), nil)
@@ -289,6 +294,31 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 		return 0
 	}
 	return min(leaderPoll, max(time.Until(k.next), 0))
+}
+
+// unsettled is how long another host may still take leadership over, because this
+// one leads since just now, or because of what is wanted since just now.
+func (k *Keeper) unsettled(lead Leadership) time.Duration {
+	k.mu.Lock()
+	moved := k.moved
+	k.mu.Unlock()
+	if lead.Since.After(moved) {
+		moved = lead.Since
+	}
+	return lead.Settle - time.Since(moved)
+}
+
+// leading is what decides in a specification who leads.
+func leading(s *schema.Spec) any {
+	if s.Leader == nil {
+		return nil
+	}
+	v := s.VirtualRouters[s.Leader.VirtualRouter]
+	away := map[string]bool{}
+	for host := range v.Members {
+		away[host] = s.Hosts[host].Maintenance
+	}
+	return []any{*s.Leader, v, away, s.SyncGroups, s.Checks}
 }
 
 // resign forgets what only who leads knows: it is another host's to say now.

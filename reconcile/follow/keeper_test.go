@@ -351,7 +351,7 @@ func TestNothingIsBegunBeforeABetterLeaderHadItsTurn(t *testing.T) {
 	keeping(t, func(t *testing.T, e *edge, k *follow.Keeper) {
 		term := func(name string, mine bool) {
 			e.set(func(e *edge) {
-				e.lead = follow.Leadership{Mode: "virtualRouter", Mine: mine, Term: name, Steady: time.Now().Add(4 * time.Second)}
+				e.lead = follow.Leadership{Mode: "virtualRouter", Mine: mine, Term: name, Since: time.Now(), Settle: 4 * time.Second}
 			})
 		}
 		term("1", true)
@@ -373,14 +373,24 @@ func TestNothingIsBegunBeforeABetterLeaderHadItsTurn(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
 		e.is(t, "a", "192.0.2.1")
-		// In a term that has begun nothing waits, nor with hactl sync.
+		// Later in the term nothing waits, but a revision that may prefer another.
 		e.want("r2", records("a", "192.0.2.2"))
 		e.is(t, "a", "192.0.2.2")
+		moves := records("a", "192.0.2.3")
+		moves.Leader = &schema.Leader{VirtualRouter: "web"}
+		moves.VirtualRouters = map[string]schema.VirtualRouter{"web": {Members: map[string]schema.RouterMember{"lb02": {Priority: 200}}}}
+		e.want("r3", moves)
+		e.is(t, "a", "192.0.2.2")
+		time.Sleep(3100 * time.Millisecond)
+		synctest.Wait()
+		e.is(t, "a", "192.0.2.3")
+		// Nor does hactl sync.
 		term("3", true)
+		e.want("r4", records("a", "192.0.2.4"))
+		e.is(t, "a", "192.0.2.3")
 		k.Sync(nil)
 		synctest.Wait()
-		e.want("r3", records("a", "192.0.2.3"))
-		e.is(t, "a", "192.0.2.3")
+		e.is(t, "a", "192.0.2.4")
 	})
 }
 

@@ -68,9 +68,11 @@ type Leadership struct {
 	// Term changes whenever leadership does; a write begun in one term is not
 	// sent in another.
 	Term string `json:"term,omitempty"`
-	// Steady is when whoever is preferred and there would have taken over: nothing is
-	// begun in a term before. Zero for no such time.
-	Steady time.Time `json:"-"`
+	// Since is when this term began, and Settle how long whoever is preferred and there
+	// needs to take over: nothing is begun in a term before, nor so soon after a
+	// revision that may prefer another host. Zero where leadership does not move so.
+	Since  time.Time     `json:"-"`
+	Settle time.Duration `json:"-"`
 	// Err says why nobody knows; nobody leads then.
 	Err string `json:"error,omitempty"`
 }
