@@ -19,11 +19,11 @@ import (
 // The Active router moves on when ActivationDelay has passed, a Backup when it
 // hears the new parameters, or has not for three times as long: nobody goes
 // ahead of who may not have learned yet, and whoever takes over meanwhile is
-// understood by all. An Active router that hears the new ones was on its own, while
-// the others went on: it follows at once, or they would not hear it. While a member is known to be behind (it answers, and has
-// another revision), both wait for it, however long: it cannot fetch, refuses
-// the revision, or was suspended. The former ones are accepted for as long as
-// they are heard.
+// understood by all. An Active router that hears the new ones was on its own,
+// while the others went on: it follows at once, or they would not hear it. While
+// a member is known to be behind (it answers, and has another revision), both
+// wait for it, however long: it cannot fetch, refuses the revision, or was
+// suspended. The former ones are accepted for as long as they are heard.
 type Staging struct {
 	Next     Parameters `json:"next"`
 	Since    time.Time  `json:"since"`

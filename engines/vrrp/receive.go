@@ -18,7 +18,7 @@ func (m *Machine) receive(p *Packet) {
 	used, r := m.match(src, dst)
 	if r != ReasonNone {
 		m.drop(r)
-		m.respect(&m.adv, src)
+		m.respect(p, src)
 		return
 	}
 	if m.state == StateInitialize {
@@ -67,14 +67,19 @@ func (m *Machine) receive(p *Packet) {
 func (m *Machine) overhear(p *Packet) {
 	src := p.Source.Unmap().WithZone("")
 	if m.Overhears() && m.verify(p, src, p.Destination.Unmap().WithZone("")) == ReasonNone {
-		m.respect(&m.adv, src)
+		m.respect(p, src)
 	}
 }
 
 // respect waits for as long as whoever was here before is heard with an address
 // of ours, by whatever VRID, version or password. While Releasing, one with all of
-// them has taken over; while held, it is good to know.
-func (m *Machine) respect(a *Advertisement, src netip.Addr) {
+// them has taken over; while held, it is good to know. MinTTL is for peers: nobody
+// else from beyond the link is minded.
+func (m *Machine) respect(p *Packet, src netip.Addr) {
+	if p.TTL != TTL && !slices.ContainsFunc(m.matchers, func(w matcher) bool { return slices.Contains(w.Peers, src) }) {
+		return
+	}
+	a := &m.adv
 	if len(m.awaited) > 0 {
 		m.keepOff(a, src)
 	}
