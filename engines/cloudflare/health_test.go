@@ -195,8 +195,9 @@ func TestOthersUseTheBudgetToo(t *testing.T) {
 	if err != nil || len(h.Pools) != 0 || !strings.Contains(h.Err, "kept for plans") {
 		t.Errorf("%+v, %v", h, err)
 	}
-	if got := len(sim.Requests()); got != 2 {
-		t.Errorf("%d requests, want the two lists that tell", got)
+	// Both are under way at the same time; where one has told, the other may not be begun.
+	if got := len(sim.Requests()); got < 1 || got > 2 {
+		t.Errorf("%d requests, want one or two of the lists that tell", got)
 	}
 }
 

@@ -87,6 +87,19 @@ func leftovers(t testing.TB, prefix string) []string {
 	return names
 }
 
+// none is that a probe has lost nothing; what is late looks lost for a while.
+func none(t testing.TB, whose string, p *netns.Probe) {
+	t.Helper()
+	for limit := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		if list := p.Outages(time.Time{}); len(list) == 0 {
+			return
+		} else if time.Now().After(limit) {
+			t.Errorf("%s: %v", whose, list)
+			return
+		}
+	}
+}
+
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -224,25 +237,27 @@ func TestAPulledCableIsAnOutage(t *testing.T) {
 	s.router("a", "eth0", "10.0.0.50/24", 3, 100)
 	p, other := s.probe("10.0.0.50"), s.probe("10.0.0.2")
 	for _, count := range []int{40, 3} {
-		began, sent := time.Now(), p.Sent()
+		began := time.Now()
 		s.must(s.Cable("a", "eth0", false))
+		pulled, sent := time.Now(), p.Sent()
 		if _, flags := s.onHost("a", roleFlags, "HACTL_TEST_INTERFACE=eth0"); strings.Contains(flags, "running") {
 			t.Errorf("without a cable eth0 is %s", flags)
 		}
 		eventually(t, "so many probes", func() bool { return p.Sent() >= sent+count })
+		plugging := time.Now()
 		s.must(s.Cable("a", "eth0", true))
-		plugged, last := time.Now(), p.Sent()
+		plugged := time.Now()
 		eventually(t, "answers", func() bool {
 			list := p.Outages(began)
 			return len(list) > 0 && !list[len(list)-1].To.IsZero()
 		})
 		list := p.Outages(began)
-		// One may have been on its way at either end; an answer comes when the
-		// address is resolved again, which may need another request or two.
-		if o := list[0]; len(list) != 1 || o.Lost < count-2 || o.Lost > last-sent+4 || o.From.After(began) && o.From.Sub(began) > 20*time.Millisecond || o.To.After(plugged.Add(time.Second)) {
-			t.Errorf("%d or %d probes without a cable: %v", count, last-sent, list)
+		// One may have been on its way at either end. How soon the first answer comes
+		// is the kernel's to say: it resolves the address again.
+		if o := list[0]; len(list) != 1 || o.Lost < count-2 || o.From.After(pulled) || o.To.Before(plugging) {
+			t.Errorf("%d probes or more without a cable from %v to %v: %v", count, pulled, plugging, list)
 		} else {
-			t.Logf("%d to %d probes without a cable: %d lost in %v, back %v after the plug", count, last-sent, o.Lost, o.For(plugged), o.To.Sub(plugged))
+			t.Logf("%d lost in %v, back %v after the plug", o.Lost, o.For(plugged), o.To.Sub(plugged))
 		}
 	}
 	p.Stop()
@@ -250,10 +265,8 @@ func TestAPulledCableIsAnOutage(t *testing.T) {
 	if list := p.Outages(time.Time{}); len(list) != 2 || list[1].To.IsZero() {
 		t.Errorf("after the end: %v", list)
 	}
-	if list := other.Outages(time.Time{}); len(list) > 0 {
-		t.Errorf("the other host: %v", list)
-	}
-	if lost := p.Lost(); lost < 40 || lost > sent-answers {
+	none(t, "the other host", other)
+	if lost := p.Lost(); lost < 39 || lost > sent-answers {
 		t.Errorf("%d lost of %d, of which %d were answered", lost, sent, answers)
 	}
 	if p.Sent() != sent || p.Answers() != answers || answers >= sent {
@@ -275,7 +288,7 @@ func TestPowerTakesAll(t *testing.T) {
 
 	began := time.Now()
 	s.must(s.Power("a", false))
-	took := time.Since(began)
+	gone := time.Now()
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Errorf("the router ended with %v", err)
 	}
@@ -298,8 +311,8 @@ func TestPowerTakesAll(t *testing.T) {
 		return len(list) == 1 && !list[0].To.IsZero()
 	})
 	o := p.Outages(began)[0]
-	if o.From.Sub(began) > 30*time.Millisecond {
-		t.Errorf("a answered for %v after its power was gone", o.From.Sub(began))
+	if o.From.After(gone) {
+		t.Errorf("a answered %v after its power was gone", o.From.Sub(gone))
 	}
 	last := time.Time{}
 	for _, a := range s.Adverts(time.Time{}) {
@@ -307,10 +320,10 @@ func TestPowerTakesAll(t *testing.T) {
 			last = a.Time
 		}
 	}
-	if last.Sub(began) > 30*time.Millisecond {
-		t.Errorf("a advertised for %v after its power was gone", last.Sub(began))
+	if last.After(gone) {
+		t.Errorf("a advertised %v after its power was gone", last.Sub(gone))
 	}
-	t.Logf("off in %v; last answer to a request of %v, last advertisement %v after; outage %v", took, o.From.Sub(began), last.Sub(began), o.For(time.Now()))
+	t.Logf("off in %v; last answer to a request of %v, last advertisement %v after; outage %v", gone.Sub(began), o.From.Sub(began), last.Sub(began), o.For(time.Now()))
 
 	s.must(s.Cable("a", "hactl0", false)) // to be remembered
 	began = time.Now()
@@ -363,9 +376,7 @@ virtualRouters: web: {vrid: 7, interface: "eth0", addresses: ["10.0.0.50/24"], m
 	}
 	s.must(s.Split([]string{"a", "b"}, false))
 	eventually(t, "a and b hear each other again", func() bool { return hear("a", "b") && hear("b", "a") })
-	if list := a.Outages(time.Time{}); len(list) > 0 {
-		t.Errorf("a's client: %v", list)
-	}
+	none(t, "a's client", a)
 	if list := b.Outages(time.Time{}); len(list) != 1 {
 		t.Errorf("b's client: %v", list)
 	}
