@@ -133,11 +133,16 @@ func (s *site) probe(address string) *probes {
 	return &probes{p}
 }
 
-// lost ends the probing and says how many had no answer since the first. One may
-// be on its way.
+// lost ends the probing and says how many had no answer since the first. Those on
+// their way are none: it is the least that is seen for a while.
 func (p *probes) lost() int {
+	n := p.Lost()
+	for range 100 {
+		time.Sleep(2 * time.Millisecond)
+		n = min(n, p.Lost())
+	}
 	p.Stop()
-	return max(p.Lost()-1, 0)
+	return n
 }
 
 // onHost is a hactl run on a host.

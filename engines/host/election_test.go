@@ -23,7 +23,7 @@ func TestHigherPriorityIsElected(t *testing.T) {
 	if s := a.status(); !s.Scheduling.FIFO || !s.Scheduling.Locked {
 		t.Logf("scheduling: %+v", s.Scheduling)
 	}
-	eventually(t, time.Second, "the Backup has heard the Active", func() bool { return b.router().LeaderPriority == 150 })
+	eventually(t, 5*time.Second, "the Backup has heard the Active", func() bool { return b.router().LeaderPriority == 150 })
 	if !l.has(a.ns, vip) || l.has(b.ns, vip) {
 		t.Error("the address is not with the Active router alone")
 	}

@@ -41,7 +41,7 @@ func TestAnAddressMovesBetweenHosts(t *testing.T) {
 		t.Errorf("awaits %v: %q", r.Awaited, r.Waits())
 	}
 	a.configure(*config(0, true))
-	eventually(t, 200*time.Millisecond, "it moves", func() bool { return !l.has(a.ns, moving) && l.has(b.ns, moving) })
+	eventually(t, 5*time.Second, "it moves", func() bool { return !l.has(a.ns, moving) && l.has(b.ns, moving) })
 	if r := b.status().Router("other"); len(r.Awaited) > 0 || r.Waits() != "" {
 		t.Errorf("awaits %v: %q", r.Awaited, r.Waits())
 	}

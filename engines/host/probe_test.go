@@ -129,7 +129,11 @@ func runProber(target string) int {
 			_ = unix.Sendto(fd, echo(request, uint32(n), addr.Is4()), 0, to)
 		}
 	}()
+	// What is not read in time must not look lost.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
 	go func() {
+		runtime.LockOSThread()
+		_ = realtime()
 		buf := make([]byte, 2048)
 		for {
 			n, _, err := unix.Recvfrom(fd, buf, 0)
@@ -150,11 +154,14 @@ func runProber(target string) int {
 		since, _ := strconv.ParseInt(strings.TrimSpace(in.Text()), 10, 64)
 		var r probeReport
 		var run *silence
-		// The youngest may still be on their way.
-		young := int64(monotonic() - 20*time.Millisecond)
+		// The youngest may still be on their way, unless later ones are back.
+		young, overtaken := int64(monotonic()-200*time.Millisecond), next.Load()
+		for overtaken > 0 && back[overtaken-1].Load() == 0 {
+			overtaken--
+		}
 		for i := range next.Load() {
 			at := sent[i].Load()
-			if at < since || at > young {
+			if at < since || at > young && i+3 >= overtaken {
 				continue
 			}
 			r.Sent++

@@ -23,7 +23,7 @@ func TestAddressRemovedByHandIsPutBack(t *testing.T) {
 			p := l.probe(c.target)
 			event := monotonic()
 			l.run("ip", "-n", a.ns, "addr", "del", c.prefix, "dev", "eth0")
-			eventually(t, time.Second, "the address is back", func() bool { return a.router().Counters.Noted["address-lost"] > 0 && l.has(a.ns, c.target) })
+			eventually(t, 5*time.Second, "the address is back", func() bool { return a.router().Counters.Noted["address-lost"] > 0 && l.has(a.ns, c.target) })
 			p.settle(50 * time.Millisecond)
 			r := p.report(event)
 			t.Logf("lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
