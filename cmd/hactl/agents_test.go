@@ -146,7 +146,7 @@ func TestWhatIsPushedReachesHostsAndEdge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hosts := s.fleet(v, "--signers", signers, "--eval-memory", "256", "--eval-timeout", "4s", "--webhook-secret-file", secret)
+	hosts := s.fleet(v, "--signers", signers, "--eval-memory", "256", "--eval-timeout", "10s", "--webhook-secret-file", secret)
 	lb01, lb02, lb03 := hosts[0], hosts[1], hosts[2]
 	lb02.args = append(lb02.args, "--forge", "gitea", "--forge-url", "https://"+servicesAddress+"/api/v1", "--forge-token-file", v.path("forgetoken"))
 	first := v.push(threeHosts, "alice")

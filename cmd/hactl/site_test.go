@@ -96,7 +96,7 @@ func (s *site) eventually(what string, holds func() bool) {
 	s.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for limit := time.Now().Add(30 * time.Second); !holds(); <-tick.C {
+	for limit := time.Now().Add(60 * time.Second); !holds(); <-tick.C {
 		if time.Now().After(limit) {
 			s.t.Fatalf("not in time: %s", what)
 		}

@@ -104,7 +104,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for limit := time.Now().Add(20 * time.Second); !holds(); <-tick.C {
+	for limit := time.Now().Add(60 * time.Second); !holds(); <-tick.C {
 		if time.Now().After(limit) {
 			t.Fatalf("not in time: %s", what)
 		}
