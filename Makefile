@@ -20,9 +20,9 @@ HOST = ./engines/host
 HOST_UNIT = NobodyGoes|ConfigurationSurvives|ConfigurationIsRefused|Frames|ClaimFilter|Deadlines|Objects|APassword|StagedCh|AStaged|AVRID|UnicastPeers|ARuntime|OneAgent|ASupervisor
 
 test: lint tools ## everything that CI asks for, but for fuzzing and vulnerabilities
-	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /engines/host$$)
-	$(GO) test -race -shuffle=on -run '$(HOST_UNIT)' $(HOST)
-	$(GO) test -shuffle=on $(HOST)
+	$(GO) test -race -shuffle=on -timeout 30m $$($(GO) list ./... | grep -v /engines/host$$)
+	$(GO) test -race -shuffle=on -timeout 30m -run '$(HOST_UNIT)' $(HOST)
+	$(GO) test -shuffle=on -timeout 30m $(HOST)
 
 # What the stories need beyond Go and git, where it can be had.
 tools:
