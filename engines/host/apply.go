@@ -280,6 +280,7 @@ func (e *Engine) bury() {
 		e.dropHome(r)
 	}
 	e.index()
+	e.filter()
 	e.dirty = true
 	e.refresh()
 }

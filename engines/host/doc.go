@@ -84,8 +84,9 @@
 // announced, because the kernel puts it to work later.
 //
 // The rules of the packet filter (filter.go), for addresses that are not to be
-// accepted for, stand while the router is configured, Active or not, so that a
-// takeover does not wait for nftables.
+// accepted for and for what the kernel reports to multicast listener discovery
+// from a virtual MAC, stand while the router is configured, Active or not, so
+// that a takeover does not wait for nftables.
 //
 // Not here: IPv6 neighbour greeting for unicast peers, VMAC over anything but
 // Ethernet.

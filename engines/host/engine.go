@@ -47,7 +47,7 @@ type Engine struct {
 
 	cfg         Config
 	results     map[string]Result // of checks, by name
-	filtered    []netip.Addr      // what the packet filter keeps out
+	filtered    rules             // what the packet filter does
 	filtering   bool              // it is known what the packet filter does
 	maintenance map[string]bool   // by command; "" is all
 	stale       []staleAddress

@@ -73,6 +73,9 @@ func vmacName(c *Router) string {
 	return fmt.Sprintf("vrrp%d-%04x-%d", n, h.Sum32()&0xffff, c.VRID)
 }
 
+// vmacPrefix6 begins the names of macvlans for IPv6.
+const vmacPrefix6 = "vrrp6-"
+
 // vmacPattern is what vmacName makes.
 var vmacPattern = regexp.MustCompile(`^vrrp[46]-[0-9a-f]{4}-[0-9]{1,3}$`)
 

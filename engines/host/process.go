@@ -237,8 +237,8 @@ func (p *process) wait() int {
 	for _, name := range []string{socketFile, addressesFile, stateFile} {
 		_ = os.Remove(filepath.Join(p.dir, name))
 	}
-	if len(p.control.engine.filtered) > 0 {
-		_ = setFilter(nil)
+	if !p.control.engine.filtered.empty() {
+		_ = setFilter(rules{})
 	}
 	p.control.engine.close()
 	_ = p.control.lock.Close()

@@ -16,7 +16,7 @@ import (
 
 func TestUpgradeKeepsMastership(t *testing.T) {
 	l := newLAN(t)
-	for _, interval := range []time.Duration{100 * time.Millisecond, 20 * time.Millisecond} {
+	for _, interval := range []time.Duration{100 * time.Millisecond, 50 * time.Millisecond} {
 		t.Run(interval.String(), func(t *testing.T) {
 			set := func(r *Router) { r.Interval = interval }
 			host := "u" + interval.String()[:1]
