@@ -24,16 +24,18 @@ type HostRouter struct {
 	// Source is the address to send from, "" for the interface's primary.
 	Source string `json:"source,omitempty"`
 	// Peers are the unicast peers.
-	Peers         []string       `json:"peers,omitempty" diff:"set"`
-	MinTTL        int            `json:"minTTL"`
-	Preempt       bool           `json:"preempt"`
-	PreemptDelay  Duration       `json:"preemptDelay"`
-	StartupDelay  Duration       `json:"startupDelay"`
-	ReleaseLimit  Duration       `json:"releaseLimit,omitempty"`
-	Accept        bool           `json:"accept"`
-	Strict        bool           `json:"strict"`
-	Checksum      string         `json:"checksum"`
-	UseVMAC       bool           `json:"useVmac"`
+	Peers        []string `json:"peers,omitempty" diff:"set"`
+	MinTTL       int      `json:"minTTL"`
+	Preempt      bool     `json:"preempt"`
+	PreemptDelay Duration `json:"preemptDelay"`
+	StartupDelay Duration `json:"startupDelay"`
+	ReleaseLimit Duration `json:"releaseLimit,omitempty"`
+	Accept       bool     `json:"accept"`
+	Strict       bool     `json:"strict"`
+	Checksum     string   `json:"checksum"`
+	UseVMAC      bool     `json:"useVmac"`
+	// Owned says that another member owns the addresses, with priority 255.
+	Owned         bool           `json:"owned,omitempty"`
 	Announcements Announcements  `json:"announcements"`
 	Routes        []VirtualRoute `json:"routes,omitempty"`
 	Checks        []string       `json:"checks,omitempty" diff:"set"`
@@ -173,6 +175,9 @@ func (s *Spec) hostRouter(name, host string) HostRouter {
 		Checksum: v.Checksum, UseVMAC: override(v.UseVMAC, m.UseVMAC), Announcements: v.Announcements,
 		Checks: v.Checks, Hooks: v.Hooks, SyncGroup: s.syncGroup(name, host),
 		Maintenance: m.Maintenance || s.Hosts[host].Maintenance, ActivationDelay: v.ActivationDelay,
+	}
+	for other, m := range v.Members {
+		r.Owned = r.Owned || other != host && m.Priority == 255
 	}
 	for _, rt := range v.Routes {
 		if p, err := netip.ParsePrefix(rt.CIDR); err == nil {

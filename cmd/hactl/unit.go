@@ -63,7 +63,7 @@ RuntimeDirectoryPreserve=yes
 `
 
 // engineUnit is the VRRP engine. It writes the settings of interfaces with a
-// virtual MAC (/proc/sys/net), speaks netlink and raw IP, and reads no secret.
+// virtual MAC or an owner elsewhere (/proc/sys/net), speaks netlink and raw IP, and reads no secret.
 func engineUnit(i installation) string {
 	realtime := "# Ordinary scheduling and memory.\nEnvironment=HACTL_ENGINE_NORMAL=1\nRestrictRealtime=yes\n"
 	if i.realtime {

@@ -60,7 +60,10 @@ type Router struct {
 	LooseAddresses  bool  `json:"looseAddresses,omitempty"`
 	GlobalFirst     bool  `json:"globalFirst,omitempty"`
 	// UseVMAC puts the addresses on a macvlan with the Virtual Router's MAC.
-	UseVMAC     bool `json:"useVmac,omitempty"`
+	UseVMAC bool `json:"useVmac,omitempty"`
+	// Owned says that another member owns the addresses, and may send from one of
+	// them while we have it.
+	Owned       bool `json:"owned,omitempty"`
 	Maintenance bool `json:"maintenance,omitempty"`
 	// NoAccept drops what is sent to the addresses, but for neighbour
 	// discovery (RFC 9568, 6.1: Accept_Mode False).

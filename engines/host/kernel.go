@@ -81,7 +81,11 @@ var vmacPattern = regexp.MustCompile(`^vrrp[46]-[0-9a-f]{4}-[0-9]{1,3}$`)
 
 // makeHome makes the macvlan of a router whose interface has come.
 func (e *Engine) makeHome(r *router) {
-	if r.home == r.carrier || r.carrier.kernel.index == 0 || r.retiring {
+	if r.carrier.kernel.index == 0 || r.retiring {
+		return
+	}
+	e.hearOwner(r)
+	if r.home == r.carrier {
 		return
 	}
 	if r.home.kernel.index != 0 && r.home.kernel.up() {
@@ -96,6 +100,21 @@ func (e *Engine) makeHome(r *router) {
 	}
 	e.retryAt = e.now + retryPeriod
 	e.tell(Event{Time: time.Now(), Router: r.cfg.Name, Kind: "problem", Detail: fmt.Sprintf("virtual MAC: %v", err)})
+}
+
+// hearOwner has the kernel let through what comes from an address that is ours
+// now: an owner that is back sends from its own (RFC 9568, 1.7), and Linux takes
+// that for a forgery wherever the address is, so that both would be Active for
+// good. IPv6 lets it through.
+func (e *Engine) hearOwner(r *router) {
+	index := r.carrier.kernel.index
+	if !r.cfg.Owned || r.cfg.ipv6() || r.cfg.Priority == vrrp.Owner || r.heardOn == index {
+		return
+	}
+	r.heardOn = index
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+r.carrier.name+"/accept_local", []byte("1"), 0); err != nil {
+		e.tell(Event{Time: time.Now(), Router: r.cfg.Name, Kind: "problem", Detail: fmt.Sprintf("who owns the addresses is not heard while they are here: %v", err)})
+	}
 }
 
 // makeVMAC makes a macvlan with the Virtual Router's MAC and settings

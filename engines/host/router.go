@@ -19,6 +19,7 @@ type router struct {
 	carrier   *link // receives, and says whether we can take part
 	home      *link // holds the addresses and sends; the macvlan with UseVMAC
 	source    netip.Addr
+	heardOn   int // index of the interface that hearOwner was called for
 	up        bool
 	retiring  bool // no longer configured; ends once it has let go
 	problem   string

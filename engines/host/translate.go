@@ -112,7 +112,7 @@ func newRouter(o schema.HostRouter, secret Secret) (Router, error) {
 			Refresh: time.Duration(o.Announcements.Refresh), RefreshRepeat: uint8(o.Announcements.RefreshRepeat),
 		},
 		ChecksumMessage: o.Checksum == "rfc9568", MinTTL: uint8(o.MinTTL), LooseAddresses: !o.Strict, GlobalFirst: !o.Strict,
-		UseVMAC: o.UseVMAC, Maintenance: o.Maintenance, NoAccept: !o.Accept, Checks: o.Checks, Hooks: o.Hooks,
+		UseVMAC: o.UseVMAC, Owned: o.Owned, Maintenance: o.Maintenance, NoAccept: !o.Accept, Checks: o.Checks, Hooks: o.Hooks,
 		ActivationDelay: time.Duration(o.ActivationDelay),
 	}
 	var errs []error
@@ -193,7 +193,7 @@ func (r *Router) object(host string) schema.HostRouter {
 		Host: host, Name: r.Name, Interface: r.Interface, VRID: int(r.VRID), Version: int(r.Version), Priority: int(r.Priority),
 		Interval: schema.Duration(r.Interval), MinTTL: int(r.MinTTL), Preempt: !r.NoPreempt,
 		PreemptDelay: schema.Duration(r.PreemptDelay), StartupDelay: schema.Duration(r.StartupDelay), ReleaseLimit: schema.Duration(r.ReleaseLimit),
-		Accept: !r.NoAccept, Strict: !r.LooseAddresses, Checksum: checksum, UseVMAC: r.UseVMAC,
+		Accept: !r.NoAccept, Strict: !r.LooseAddresses, Checksum: checksum, UseVMAC: r.UseVMAC, Owned: r.Owned,
 		Announcements: schema.Announcements{
 			Repeat: int(r.Announcements.Repeat), Delay: schema.Duration(r.Announcements.Delay),
 			Refresh: schema.Duration(r.Announcements.Refresh), RefreshRepeat: int(r.Announcements.RefreshRepeat),

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"fmt"
+	"net/netip"
 	"os/exec"
 	"testing"
 	"time"
@@ -63,6 +65,31 @@ func TestBusyHostMakesNoTransition(t *testing.T) {
 	}
 	if n := b.router().Counters.Transitions["active"]; n != 0 && a.status().Scheduling.FIFO {
 		t.Errorf("%d takeovers", n)
+	}
+}
+
+// TestAnOwnerThatIsBackIsHeard: it sends from the address that the other one has
+// meanwhile.
+func TestAnOwnerThatIsBackIsHeard(t *testing.T) {
+	for _, vmac := range []bool{false, true} {
+		t.Run(fmt.Sprintf("vmac=%t", vmac), func(t *testing.T) { ownerIsBack(t, vmac) })
+	}
+}
+
+func ownerIsBack(t *testing.T, vmac bool) {
+	l := newLAN(t)
+	ns := l.addHost("r1", 1)
+	l.run("ip", "-n", ns, "addr", "add", vip+"/32", "dev", "eth0")
+	owner := l.start(ns, with(v3(255), func(r *Router) { r.Source = netip.MustParseAddr(vip) }))
+	owner.waitState("active")
+	b := l.start(l.addHost("r2", 2), with(v3(100), func(r *Router) { r.Owned, r.UseVMAC = true, vmac }))
+	b.waitState("backup")
+	l.unplug("r1")
+	b.waitState("active")
+	l.replug("r1")
+	b.waitState("backup")
+	if s := owner.router().State; s != "active" || l.has(b.ns, vip) {
+		t.Errorf("the owner is %s, and the other one has the address: %t", s, l.has(b.ns, vip))
 	}
 }
 

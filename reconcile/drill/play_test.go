@@ -315,6 +315,21 @@ func TestWhatACheckTakes(t *testing.T) {
 	}
 }
 
+// TestAFlapIsTold: to another host and back.
+func TestAFlapIsTold(t *testing.T) {
+	p := &Player{world: newWorld()}
+	p.world.follow(specOf(t, pair))
+	for to, way := range map[string]string{"lb01": "that it stays with lb01", "lb02": "that it goes from lb01 to lb02"} {
+		o := &Outcome{}
+		is := []string{to}
+		s := &Switched{Prediction: Prediction{Router: "web", From: []string{"lb01"}, To: is}, Now: is}
+		p.judge(o, s, 0, []string{"lb01", "lb02", "lb01"})
+		if want := "web: lb01, lb02, lb01 were Active in turn, and " + way + " was predicted"; !slices.Equal(o.Deviations, []string{want}) {
+			t.Errorf("%q, want %q", o.Deviations, want)
+		}
+	}
+}
+
 // equal is the pair with one priority.
 var equal = strings.Replace(pair, "150", "100", 1)
 

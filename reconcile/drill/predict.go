@@ -122,7 +122,7 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	}
 	if len(able) == 0 {
 		if len(p.From) > 0 {
-			p.Cause = Release
+			p.Cause = gone(active, silenced)
 		}
 		return p
 	}
@@ -135,12 +135,12 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	case current != "":
 		p.Cause = Preempt
 		p.Switch = topology.ActiveDownInterval(v, w.priority(name, best))
-		if member.PreemptDelay > 0 || member.StartupDelay > 0 {
-			p.Switch = 0
+		if member.PreemptDelay > 0 || member.StartupDelay > 0 || member.Priority == 255 {
+			p.Switch = 0 // An owner is Active as soon as it starts.
 		}
 	case len(active) == 0:
 		p.Cause = First
-	case slices.ContainsFunc(active, func(h string) bool { return silenced[h] }):
+	case gone(active, silenced) == Death:
 		p.Cause = Death
 		p.Switch = topology.ActiveDownInterval(v, w.priority(name, best))
 		p.Silent = p.Switch
@@ -150,6 +150,14 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	}
 	p.To = []string{best}
 	return p
+}
+
+// gone is why the Active hosts are so no more: one fell silent, or all said so.
+func gone(active []string, silenced map[string]bool) Cause {
+	if slices.ContainsFunc(active, func(h string) bool { return silenced[h] }) {
+		return Death
+	}
+	return Release
 }
 
 // takes tells whether a member takes over from another one that goes on.

@@ -316,7 +316,11 @@ func (p *Player) judge(o *Outcome, s *Switched, silent schema.Duration, turns []
 		return
 	}
 	if len(turns) > 0 {
-		o.deviates("%s: %s were Active in turn, and that it goes from %s to %s was predicted", s.Router, strings.Join(turns, ", "), s.From[0], s.To[0])
+		way := "that it goes from " + s.From[0] + " to " + s.To[0]
+		if s.From[0] == s.To[0] {
+			way = "that it stays with " + s.To[0]
+		}
+		o.deviates("%s: %s were Active in turn, and %s was predicted", s.Router, strings.Join(turns, ", "), way)
 	}
 	if s.Took == 0 && s.Switch > 0 && (s.Cause == Death || s.Cause == Release) {
 		o.deviates("%s: the switch was not seen, and %s was predicted", s.Router, round(s.Switch))

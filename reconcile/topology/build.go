@@ -191,9 +191,18 @@ func (b *builder) router(name string) *router {
 	for _, host := range sortedKeys(v.Members) {
 		m := v.Members[host]
 		g := b.host(host)
+		checks := v.Checks
+		if m.Checks != nil {
+			checks = m.Checks
+		}
+		well := b.priorityWell(m.Priority, checks)
+		now := b.now.priority(name, host, well)
 		label := fmt.Sprintf("priority %d", m.Priority)
-		if p := b.now.priority(name, host, m.Priority); p != m.Priority {
-			label += fmt.Sprintf(", now %d", p)
+		if well != m.Priority {
+			label += fmt.Sprintf(", %d by its checks", well)
+		}
+		if now != well {
+			label += fmt.Sprintf(", now %d", now)
 		}
 		if m.Maintenance {
 			label += ", maintenance"
@@ -203,10 +212,6 @@ func (b *builder) router(name string) *router {
 		b.edge(c.String(), KindHost+"/"+host, "member", label)
 		at := b.node(Node{Kind: "interface", Name: cmp.Or(m.Interface, v.Interface) + "@" + host})
 		b.edge(KindHost+"/"+host, at, "on", "")
-		checks := v.Checks
-		if m.Checks != nil {
-			checks = m.Checks
-		}
 		for _, check := range checks {
 			b.edge(b.node(Node{Kind: "check", Name: check, Detail: b.spec.Checks[check].Type}), KindHost+"/"+host, "watches", "for "+name)
 		}
@@ -218,7 +223,7 @@ func (b *builder) router(name string) *router {
 			continue
 		}
 		members = append(members, g)
-		r.members = append(r.members, member{host, b.now.priority(name, host, m.Priority), g})
+		r.members = append(r.members, member{host, now, g})
 	}
 	r.active = b.now.activeFor(name)
 	slices.SortStableFunc(r.members, func(x, y member) int {
@@ -230,6 +235,20 @@ func (b *builder) router(name string) *router {
 	}
 	b.function[c] = r.gate
 	return r
+}
+
+// priorityWell is a member's when all is well: each check that passes adds its
+// weight, where that is more than 0. Who owns the addresses has 255 whatever
+// they say, and nobody else does.
+func (b *builder) priorityWell(written int, checks []string) int {
+	if written == 255 {
+		return written
+	}
+	p := written
+	for _, check := range checks {
+		p += max(b.spec.Checks[check].Weight, 0)
+	}
+	return min(p, 254)
 }
 
 // held tells whether another router of its sync group is in maintenance on a

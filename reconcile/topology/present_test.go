@@ -70,7 +70,7 @@ func TestLiveStateIsFailuresPlayedFirst(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 17))
 		s := randomSpec(r)
 		m, l := topology.New(s), randomLive(r, s)
-		live := m.Live(l)
+		live := topology.New(s).Live(l)
 		now := live.Present()
 		dead := map[string]bool{}
 		for _, c := range now.Down {
@@ -291,6 +291,43 @@ func TestAPriorityThatIsLowerNow(t *testing.T) {
 	}
 	if labels != "host/lb01: priority 150\nhost/lb02: priority 100, now 40\nhost/lb03: priority 90\n" {
 		t.Error(labels)
+	}
+}
+
+// TestAPriorityByChecks: one that passes adds what it weighs, where that is more
+// than 0, as all do when all is well.
+func TestAPriorityByChecks(t *testing.T) {
+	s := pair()
+	s.Checks = map[string]schema.HealthCheck{"more": {Weight: 60}, "less": {Weight: -200}, "fault": {}, "most": {Weight: 250}}
+	s.Hosts["lb03"], s.Hosts["lb04"] = schema.Host{Address: "192.0.2.13"}, schema.Host{Address: "192.0.2.14"}
+	web := s.VirtualRouters["web"]
+	web.Checks = []string{"less", "fault"}
+	web.Members["lb02"] = schema.RouterMember{Priority: 100, Checks: []string{"more", "fault"}}
+	web.Members["lb03"] = schema.RouterMember{Priority: 120}
+	web.Members["lb04"] = schema.RouterMember{Priority: 80, Checks: []string{"most"}, Maintenance: true}
+	s.VirtualRouters["web"] = web
+	m := topology.New(s)
+	moves := m.WhatIf([]topology.Component{{Kind: "host", Name: "lb02"}}, "").Moves
+	if len(moves) != 1 || moves[0].From != "lb02" || moves[0].To != "lb01" || moves[0].Death != topology.ActiveDownInterval(web, 150) {
+		t.Errorf("%+v", moves)
+	}
+	moves = m.WhatIf([]topology.Component{{Kind: "host", Name: "lb01"}}, "").Moves
+	if len(moves) != 0 {
+		t.Errorf("lb01 is not the Active one, and yet: %+v", moves)
+	}
+	labels := ""
+	live := topology.New(s).Live(topology.Live{Hosts: map[string]topology.HostState{"lb02": {"web": {State: "backup", Priority: 100}}, "lb01": {"web": {State: "active", Priority: 150}}}})
+	for _, e := range live.Graph().Edges {
+		if e.Kind == "member" {
+			labels += e.To + ": " + e.Label + "\n"
+		}
+	}
+	if labels != "host/lb01: priority 150\nhost/lb02: priority 100, 160 by its checks, now 100\nhost/lb03: priority 120\nhost/lb04: priority 80, 254 by its checks, maintenance\n" {
+		t.Error(labels)
+	}
+	moves = live.WhatIf([]topology.Component{{Kind: "host", Name: "lb01"}}, "").Moves
+	if len(moves) != 1 || moves[0].To != "lb03" {
+		t.Errorf("with what its checks cost now: %+v", moves)
 	}
 }
 
