@@ -148,7 +148,7 @@ func (n *neighbours) inquire(ctx context.Context, spec *schema.Spec, name string
 // pageHost is what the page shows of an answer.
 func pageHost(a answer) status.Host {
 	if a.err != nil {
-		return status.Host{Name: a.host, Unknown: firstLine(a.err.Error())}
+		return status.Host{Name: a.host, Unknown: firstLine(a.err.Error()), Silent: a.unwell()}
 	}
 	r := a.report
 	h := status.Host{

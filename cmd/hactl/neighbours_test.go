@@ -102,7 +102,7 @@ func TestAPageDoesNotWaitForASlowHost(t *testing.T) {
 	if h := hosts[2]; !strings.Contains(h.Unknown, "is being asked") {
 		t.Errorf("lb03 is %+v", h)
 	}
-	if h := hosts[3]; h.Unknown != errNoAgent.Error() {
+	if h := hosts[3]; h.Unknown != errNoAgent.Error() || h.Silent { // Nobody asks it.
 		t.Errorf("lb04 is %+v", h)
 	}
 	close(a.let)
@@ -147,7 +147,7 @@ func TestAPageSaysWhyAHostDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.until(t, 3, func(h status.Host) bool {
-		return strings.Contains(h.Unknown, u.Host) && strings.Contains(h.Unknown, "refused")
+		return h.Silent && strings.Contains(h.Unknown, u.Host) && strings.Contains(h.Unknown, "refused")
 	})
 	// Nobody is asked any more once it has ended.
 	b := newAgents(t, 0)

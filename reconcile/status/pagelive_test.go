@@ -102,7 +102,7 @@ func TestThePageShowsAllHosts(t *testing.T) {
 	w.bad()
 	w.says(t, "/", []string{
 		"a00: needs a look", "two at a time: a00, b00", "Virtual Router site00: two are Active, a00 and b00", "! two active on a00, b00",
-		"fedcba987654 another revision", "runs another: fedcba9", "b01 Not known: the connection is refused", "host · 10.0.1.2, not known",
+		"fedcba987654 another revision", "runs another: fedcba9", "b01 Not known: the connection is refused", "! b01 does not answer: the connection is refused", "host · 10.0.1.2, not known",
 	})
 
 	// The same host answers, on another way.
@@ -126,7 +126,15 @@ func TestThePageShowsAllHosts(t *testing.T) {
 	*w.host("b00") = status.Host{Name: "b00", Unknown: "asking"}
 	w.says(t, "/", []string{"nobody that is known"}, "nobody is Active")
 	*w.host("b00") = status.Host{Name: "b00", Unknown: "it has no power", Off: true}
-	w.says(t, "/", []string{"Virtual Router site00: nobody is Active", "site00 nobody a00 (fault), b00 (off)"}, "! virtualRouter/site00: nobody")
+	w.says(t, "/", []string{"Virtual Router site00: nobody is Active", "site00 nobody a00 (fault), b00 (off)", "b00 Off: it has no power", "! b00 is off: it has no power", "host · 10.0.0.2, off"}, "! virtualRouter/site00: nobody", "not known", "Not known")
+
+	// An agent that has died is to be looked at; one that nobody can ask, or that
+	// is being asked, is not.
+	w = newWorld(1)
+	*w.host("b00") = status.Host{Name: "b00", Unknown: "the connection is refused", Silent: true}
+	w.says(t, "/", []string{"a00: needs a look", "! b00 does not answer: the connection is refused"})
+	w.host("b00").Silent = false
+	w.says(t, "/", []string{"a00: well", "b00 Not known: the connection is refused"})
 
 	// What was said long ago, and says so.
 	w = newWorld(1)
