@@ -132,6 +132,15 @@ func TestAPageShowsWhatItKnewWhileItAsks(t *testing.T) {
 	if h := a.until(t, 1, func(h status.Host) bool { return h.Revision == "one" }); h.Asked.Before(first.Asked) {
 		t.Errorf("it said %+v, then %+v", first, h)
 	}
+	// Nobody has looked for an hour: what was so then is not how it is.
+	a.n.mu.Lock()
+	for _, h := range a.n.known {
+		h.at = h.at.Add(-time.Hour)
+	}
+	a.n.mu.Unlock()
+	if h := a.n.hosts(t.Context())[1]; h.Revision != "" || !strings.HasPrefix(h.Unknown, "it was asked 1h0m") || h.Silent {
+		t.Errorf("after an hour it is %+v", h)
+	}
 	close(a.let)
 	a.until(t, 1, func(h status.Host) bool { return h.Revision == "two" })
 }
