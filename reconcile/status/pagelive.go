@@ -224,7 +224,7 @@ func (v *view) signs(spec *schema.Spec) signs {
 
 // now is what is known of the present.
 func (v *view) now() topology.Live {
-	if v.Health != nil {
+	if v.Health != nil && !v.Health.Old {
 		return Live(v.live, v.Health.h)
 	}
 	return Live(v.live, nil)

@@ -205,6 +205,22 @@ func TestThePageShowsHowTheEdgeDoes(t *testing.T) {
 	w.says(t, "/", []string{"Not known: nobody that leads has said so"})
 }
 
+// TestHealthOfLongAgoIsNotThePresent: for ten minutes what was read last counts,
+// as with --live.
+func TestHealthOfLongAgoIsNotThePresent(t *testing.T) {
+	w := newWorld(2)
+	w.bad()
+	w.facts.Edge.Health.Err = "Cloudflare does not answer"
+	w.facts.Edge.Health.Read = time.Now().Add(-9 * time.Minute)
+	w.says(t, "/", []string{"! tunnel/site01 is down", "site01@a01, connector, ! unhealthy not connected", "nobody: now connector/site01@a01 is down", "saw it 9m0s ago"}, "is not known")
+	w.facts.Edge.Health.Read = time.Now().Add(-3 * time.Hour)
+	w.says(t, "/", []string{
+		"! how the edge does is not known: it was read 3h0m0s ago last, and Cloudflare does not answer", "saw it 3h0m0s ago", "counts for nothing above", "tunnel/site01 down",
+	}, "! tunnel/site01 is down", "not connected", "nobody: now", "2 of 2 connectors · tunnel", "nobody answers")
+	w.facts.Edge.Health = &reconcile.Health{Err: "Cloudflare does not answer"}
+	w.says(t, "/", []string{"! how the edge does is not known: Cloudflare does not answer", "Not known: Cloudflare does not answer"}, "saw it", "h47m")
+}
+
 func TestThePageShowsWhatIsPending(t *testing.T) {
 	// What waits for somebody is no good day, whoever else is well.
 	refused := newWorld(1)
