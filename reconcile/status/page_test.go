@@ -133,6 +133,17 @@ func TestThePagePlaysFailures(t *testing.T) {
 	}
 }
 
+// A page that is left open says of which day and zone it is.
+func TestThePageSaysWhenItIs(t *testing.T) {
+	text := words(t, fetch(t, page(pair()).Reader(), "/"))
+	const when = `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z+-][A-Z0-9]+`
+	for _, want := range []string{`As of ` + when + `\.`, `Detail ` + when + ` refused`} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("%s is not in %s", want, text)
+		}
+	}
+}
+
 // What hactl whatif --live says of how soon, a page says too.
 func TestThePageSaysHowSoonAsTheCommandDoes(t *testing.T) {
 	w := newWorld(3)
