@@ -118,6 +118,10 @@ func TestThePageSaysWhatThereIs(t *testing.T) {
 	if text := words(t, fetch(t, page(nil).Reader(), "/")); strings.Contains(text, "How requests go") {
 		t.Error("requests go somewhere before anything runs")
 	}
+	text = words(t, fetch(t, page(&schema.Spec{Stack: "empty"}).Reader(), "/"))
+	if !strings.Contains(text, "There is nothing that requests go to.") || !strings.Contains(text, "Entry points None.") || strings.Contains(text, "Choose in the picture") || strings.Contains(text, "As a list") {
+		t.Errorf("of nothing it says %s", text)
+	}
 }
 
 func TestThePagePlaysFailures(t *testing.T) {
