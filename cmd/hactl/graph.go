@@ -138,6 +138,9 @@ func writeGraph(cmd *cobra.Command, format, out string, g *topology.Graph, marks
 	switch format {
 	case "mermaid":
 		b = draw.Mermaid(g, marks, o)
+		if much := draw.TooMuchForMermaid(g, marks, b); much != "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "hactl: %s: -o svg and -o dot have no limit\n", much)
+		}
 	case "dot":
 		b = draw.DOT(g, marks, o)
 	default:

@@ -34,12 +34,8 @@ func registerLive(cmd *cobra.Command, on *bool) {
 	cmd.Flags().BoolVar(on, "live", false, "start from how things are now: ask Cloudflare and the hosts' agents")
 }
 
-const (
-	// liveTime is how long Cloudflare may take to answer.
-	liveTime = 30 * time.Second
-	// oldHealth is what an agent read too long ago to be called the present.
-	oldHealth = 10 * time.Minute
-)
+// liveTime is how long Cloudflare may take to answer.
+const liveTime = 30 * time.Second
 
 // model is a specification's, as things are now if that is asked for.
 func (f *liveFlags) model(ctx context.Context, spec *schema.Spec) (*topology.Model, error) {
@@ -143,7 +139,7 @@ func liveOf(health *reconcile.Health, failed error, answers []answer, now time.T
 		if a.report == nil || a.report.Edge.Health == nil || !a.report.Edge.Leadership.Mine {
 			continue
 		}
-		if e := a.report.Edge.Health; now.Sub(e.Read).Abs() < oldHealth && (newest == nil || e.Read.After(newest.Read)) {
+		if e := a.report.Edge.Health; now.Sub(e.Read).Abs() < status.OldHealth && (newest == nil || e.Read.After(newest.Read)) {
 			newest = e
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -40,6 +41,9 @@ type heard struct {
 const (
 	pagePatience = 150 * time.Millisecond
 	pageMemory   = 5 * time.Second
+	// pageForgets is how old what a host said may be to be shown as how it is,
+	// while it is asked anew.
+	pageForgets = time.Minute
 	// neighbourTime is how long a host may take to answer at all.
 	neighbourTime = 3 * time.Second
 )
@@ -86,6 +90,9 @@ func (n *neighbours) hosts(ctx context.Context) []status.Host {
 			hosts = append(hosts, pageHost(answer{host: name, err: errNoAgent}))
 		case h == nil || h.at.IsZero():
 			hosts = append(hosts, status.Host{Name: name, Unknown: "it has not answered yet, and is being asked"})
+		case time.Since(h.at) > pageForgets:
+			ago := time.Since(h.at).Round(time.Second)
+			hosts = append(hosts, status.Host{Name: name, Unknown: fmt.Sprintf("it was asked %s ago last, and is being asked", ago)})
 		default:
 			hosts = append(hosts, h.host)
 		}
@@ -148,7 +155,7 @@ func (n *neighbours) inquire(ctx context.Context, spec *schema.Spec, name string
 // pageHost is what the page shows of an answer.
 func pageHost(a answer) status.Host {
 	if a.err != nil {
-		return status.Host{Name: a.host, Unknown: firstLine(a.err.Error())}
+		return status.Host{Name: a.host, Unknown: firstLine(a.err.Error()), Silent: a.unwell()}
 	}
 	r := a.report
 	h := status.Host{

@@ -102,7 +102,7 @@ func TestAPageDoesNotWaitForASlowHost(t *testing.T) {
 	if h := hosts[2]; !strings.Contains(h.Unknown, "is being asked") {
 		t.Errorf("lb03 is %+v", h)
 	}
-	if h := hosts[3]; h.Unknown != errNoAgent.Error() {
+	if h := hosts[3]; h.Unknown != errNoAgent.Error() || h.Silent { // Nobody asks it.
 		t.Errorf("lb04 is %+v", h)
 	}
 	close(a.let)
@@ -132,6 +132,15 @@ func TestAPageShowsWhatItKnewWhileItAsks(t *testing.T) {
 	if h := a.until(t, 1, func(h status.Host) bool { return h.Revision == "one" }); h.Asked.Before(first.Asked) {
 		t.Errorf("it said %+v, then %+v", first, h)
 	}
+	// Nobody has looked for an hour: what was so then is not how it is.
+	a.n.mu.Lock()
+	for _, h := range a.n.known {
+		h.at = h.at.Add(-time.Hour)
+	}
+	a.n.mu.Unlock()
+	if h := a.n.hosts(t.Context())[1]; h.Revision != "" || !strings.HasPrefix(h.Unknown, "it was asked 1h0m") || h.Silent {
+		t.Errorf("after an hour it is %+v", h)
+	}
 	close(a.let)
 	a.until(t, 1, func(h status.Host) bool { return h.Revision == "two" })
 }
@@ -147,7 +156,7 @@ func TestAPageSaysWhyAHostDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.until(t, 3, func(h status.Host) bool {
-		return strings.Contains(h.Unknown, u.Host) && strings.Contains(h.Unknown, "refused")
+		return h.Silent && strings.Contains(h.Unknown, u.Host) && strings.Contains(h.Unknown, "refused")
 	})
 	// Nobody is asked any more once it has ended.
 	b := newAgents(t, 0)

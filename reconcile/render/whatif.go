@@ -18,7 +18,7 @@ func WhatIf(w io.Writer, o *topology.Outcome, style Style) error {
 	if len(o.Moves) > 0 {
 		b.WriteString("\n" + style.paint(bold, "Virtual addresses") + "\n")
 		for _, m := range o.Moves {
-			fmt.Fprintf(&b, "  %s %s\n", clean(m.Router), clean(moveText(m)))
+			fmt.Fprintf(&b, "  %s %s\n", clean(m.Router), clean(MoveText(m)))
 		}
 	}
 	same := 0
@@ -68,7 +68,8 @@ func failedText(o *topology.Outcome) string {
 	return components(o.Failed)
 }
 
-func moveText(m topology.Move) string {
+// MoveText says where the addresses of a Virtual Router go, and how soon.
+func MoveText(m topology.Move) string {
 	addresses := strings.Join(m.Addresses, ", ")
 	var text string
 	switch {
@@ -133,6 +134,11 @@ func switchMark(s topology.Switch) string {
 	return "within"
 }
 
+// SwitchText says how soon something notices a failure, and what it does then.
+func SwitchText(s topology.Switch) string {
+	return strings.TrimSpace(switchMark(s) + " " + switchText(s))
+}
+
 func switchText(s topology.Switch) string {
 	if s.Within == 0 {
 		return fmt.Sprintf("%s %s", s.By, s.Detail)
@@ -173,7 +179,7 @@ func WhatIfMarkdown(w io.Writer, o *topology.Outcome) error {
 	if len(o.Moves) > 0 {
 		b.WriteString("\n")
 		for _, m := range o.Moves {
-			fmt.Fprintf(&b, "- %s %s\n", code(m.Router), prose(moveText(m)))
+			fmt.Fprintf(&b, "- %s %s\n", code(m.Router), prose(MoveText(m)))
 		}
 	}
 	var rows, nobody strings.Builder

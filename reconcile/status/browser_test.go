@@ -36,12 +36,12 @@ func whatIfByClick(t *testing.T, browser context.Context) {
 		t.Errorf("something has failed: %s", text)
 	}
 	b.click(node("let it fail", "a00, host"))
-	if text := b.text(); !strings.Contains(text, "10.0.0.100/24 of site00 go to b00") || !strings.Contains(text, "Played as failed: host/a00") {
+	if text := b.text(); !strings.Contains(text, "(10.0.0.100/24): a00 -> b00, after ") || !strings.Contains(text, "Played as failed: host/a00") {
 		t.Errorf("without a00: %s", text)
 	}
 	b.click(node("let it fail", "b00, host"))
 	text := b.text()
-	for _, want := range []string{"Played as failed: host/a00, host/b00", "virtualRouter/site00: nobody", "route/lan/10.0.0.0/24: nobody", "are nobody's"} {
+	for _, want := range []string{"Played as failed: host/a00, host/b00", "virtualRouter/site00: nobody", "route/lan/10.0.0.0/24: nobody", "(10.0.0.100/24): nobody has it; a00 had"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("without both, %q is missing in %s", want, text)
 		}

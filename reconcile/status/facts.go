@@ -72,6 +72,8 @@ type Host struct {
 	Off bool
 	// Unknown says why it cannot be told; the rest is zero then.
 	Unknown string
+	// Silent: it was asked, and has not answered as it ought to.
+	Silent bool
 	// Asked is when it said the rest; zero for now.
 	Asked    time.Time
 	Revision string

@@ -13,12 +13,16 @@ import (
 	"github.com/hactl/hactl/schema"
 )
 
+// OldHealth is when what was read of the edge is too old to be called the present.
+const OldHealth = 10 * time.Minute
+
 // healthView is how the tunnels and pools of the specification do.
 type healthView struct {
 	By      string // the host that looked
 	Read    time.Time
 	Err     string
 	Known   bool
+	Old     bool        // too old to be how it is
 	Rows    []healthRow // tunnels, then pools
 	Good    []healthRow // more of them, where there are many
 	Unknown []string    // what nothing is known of
@@ -63,17 +67,24 @@ func (v *view) health(spec *schema.Spec) {
 		}
 		return
 	}
-	s := &healthView{By: by, Read: h.Read, Err: h.Err, Known: true, h: h}
+	s := &healthView{By: by, Read: h.Read, Err: h.Err, Known: !h.Read.IsZero(), Old: v.Now.Sub(h.Read) >= OldHealth, h: h}
+	v.Health = s
+	if s.Old {
+		v.Alarms = append(v.Alarms, "how the edge does is not known: "+s.last(v.Now))
+	}
+	if !s.Known {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(h.Tunnels)) {
 		row := tunnelRow(name, h.Tunnels[name], spec)
-		if !row.Good {
+		if !row.Good && !s.Old {
 			v.Alarms = append(v.Alarms, row.Name+" is "+row.State)
 		}
 		s.Rows = append(s.Rows, row)
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.Pools)) {
 		row := poolRow(name, h.Pools[name])
-		if !row.Good {
+		if !row.Good && !s.Old {
 			v.Alarms = append(v.Alarms, row.Name+" is unhealthy")
 		}
 		s.Rows = append(s.Rows, row)
@@ -91,7 +102,18 @@ func (v *view) health(spec *schema.Spec) {
 		}
 	}
 	s.Rows, s.Good = fold(s.Rows, func(r *healthRow) bool { return r.Good })
-	v.Health = s
+}
+
+// last is when it was read last, and what is in the way since.
+func (v *healthView) last(now time.Time) string {
+	if !v.Known {
+		return cmp.Or(v.Err, "it has not been read yet")
+	}
+	text := "it was read " + now.Sub(v.Read).Round(time.Second).String() + " ago last"
+	if v.Err != "" {
+		text += ", and " + v.Err
+	}
+	return text
 }
 
 func tunnelRow(name string, t reconcile.TunnelHealth, spec *schema.Spec) healthRow {

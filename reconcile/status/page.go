@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hactl/hactl/reconcile/render"
 	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/reconcile/topology/draw"
 	"github.com/hactl/hactl/schema"
@@ -27,9 +28,7 @@ var pageCSS string
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"short": short,
 	"ago":   func(now, t time.Time) string { return max(now.Sub(t), 0).Round(time.Second).String() },
-	"about": func(d schema.Duration) schema.Duration {
-		return schema.Duration(time.Duration(d).Round(time.Millisecond))
-	},
+	"move":  render.MoveText,
 	"list":  func(parts []string) string { return strings.Join(parts, ", ") },
 	"style": func() template.CSS { return template.CSS(pageStyle) }, //nolint:gosec // It is ours.
 }).Parse(pageHTML))

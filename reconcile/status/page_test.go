@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/hactl/hactl/reconcile/follow"
+	"github.com/hactl/hactl/reconcile/render"
 	"github.com/hactl/hactl/reconcile/status"
+	"github.com/hactl/hactl/reconcile/topology"
 	"github.com/hactl/hactl/schema"
 )
 
@@ -116,11 +118,15 @@ func TestThePageSaysWhatThereIs(t *testing.T) {
 	if text := words(t, fetch(t, page(nil).Reader(), "/")); strings.Contains(text, "How requests go") {
 		t.Error("requests go somewhere before anything runs")
 	}
+	text = words(t, fetch(t, page(&schema.Spec{Stack: "empty"}).Reader(), "/"))
+	if !strings.Contains(text, "There is nothing that requests go to.") || !strings.Contains(text, "Entry points None.") || strings.Contains(text, "Choose in the picture") || strings.Contains(text, "As a list") {
+		t.Errorf("of nothing it says %s", text)
+	}
 }
 
 func TestThePagePlaysFailures(t *testing.T) {
 	h := page(pair()).Reader()
-	if text := words(t, fetch(t, h, "/?down=host/lb01")); !strings.Contains(text, "192.0.2.9/24 of web go to lb02") && !strings.Contains(text, "go to lb02") {
+	if text := words(t, fetch(t, h, "/?down=host/lb01")); !strings.Contains(text, "virtualRouter/web (192.0.2.9/24): lb01 -> lb02, after ") {
 		t.Errorf("without lb01: %s", text)
 	}
 	if text := words(t, fetch(t, h, "/?down=host/lb01&down=host/lb02")); !strings.Contains(text, "nobody") {
@@ -128,6 +134,50 @@ func TestThePagePlaysFailures(t *testing.T) {
 	}
 	if text := words(t, fetch(t, h, "/?down="+strings.ReplaceAll(hostile, " ", "")+"&down=host/lb1")); !strings.Contains(text, "Not played") || !strings.Contains(text, "host/lb01") {
 		t.Errorf("of what there is not: %s", text)
+	}
+}
+
+// A page that is left open says of which day and zone it is.
+func TestThePageSaysWhenItIs(t *testing.T) {
+	text := words(t, fetch(t, page(pair()).Reader(), "/"))
+	const when = `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z+-][A-Z0-9]+`
+	for _, want := range []string{`As of ` + when + `\.`, `Detail ` + when + ` refused`} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("%s is not in %s", want, text)
+		}
+	}
+}
+
+// What hactl whatif --live says of how soon, a page says too.
+func TestThePageSaysHowSoonAsTheCommandDoes(t *testing.T) {
+	w := newWorld(3)
+	text := words(t, fetch(t, w.server().Reader(), down("host/a00", "pool/site01", "origin/site02/tunnel")))
+	m := topology.New(w.spec).Live(status.Live(w.hosts, w.facts.Edge.Health))
+	var failed []topology.Component
+	for _, name := range []string{"host/a00", "pool/site01", "origin/site02/tunnel"} {
+		c, err := m.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed = append(failed, c)
+	}
+	o := m.WhatIf(failed, "")
+	said := 0
+	for _, move := range o.Moves {
+		if want := render.MoveText(move); !strings.Contains(text, want) {
+			t.Errorf("%q is missing in %s", want, text)
+		}
+	}
+	for _, e := range o.Entries {
+		for _, s := range e.Switches {
+			said++
+			if want := render.SwitchText(s); !strings.Contains(text, want) {
+				t.Errorf("%s: %q is missing in %s", e.ID(), want, text)
+			}
+		}
+	}
+	if len(o.Moves) == 0 || said < 3 {
+		t.Errorf("there are %d moves and %d switches to tell of", len(o.Moves), said)
 	}
 }
 

@@ -93,8 +93,12 @@ func (v *view) hosts(said []Host, spec *schema.Spec) {
 				}
 			}
 		}
-		if h.Off {
+		switch {
+		case h.Off:
 			v.off = append(v.off, h.Name)
+			v.Alarms = append(v.Alarms, h.Name+" is off: "+h.Unknown)
+		case h.Silent:
+			v.Alarms = append(v.Alarms, h.Name+" does not answer: "+h.Unknown)
 		}
 		if h.Note != "" && !row.Own {
 			v.Alarms = append(v.Alarms, h.Name+": "+h.Note)
@@ -195,7 +199,11 @@ func (v *view) signs(spec *schema.Spec) signs {
 	}
 	for i := range v.Hosts {
 		h := &v.Hosts[i]
-		if h.Unknown != "" {
+		switch {
+		case h.Off:
+			s.note(topology.KindHost, h.Name, "off")
+			continue
+		case h.Unknown != "":
 			s.note(topology.KindHost, h.Name, "not known")
 			continue
 		}
@@ -216,7 +224,7 @@ func (v *view) signs(spec *schema.Spec) signs {
 
 // now is what is known of the present.
 func (v *view) now() topology.Live {
-	if v.Health != nil {
+	if v.Health != nil && !v.Health.Old {
 		return Live(v.live, v.Health.h)
 	}
 	return Live(v.live, nil)

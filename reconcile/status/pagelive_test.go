@@ -102,7 +102,7 @@ func TestThePageShowsAllHosts(t *testing.T) {
 	w.bad()
 	w.says(t, "/", []string{
 		"a00: needs a look", "two at a time: a00, b00", "Virtual Router site00: two are Active, a00 and b00", "! two active on a00, b00",
-		"fedcba987654 another revision", "runs another: fedcba9", "b01 Not known: the connection is refused", "host · 10.0.1.2, not known",
+		"fedcba987654 another revision", "runs another: fedcba9", "b01 Not known: the connection is refused", "! b01 does not answer: the connection is refused", "host · 10.0.1.2, not known",
 	})
 
 	// The same host answers, on another way.
@@ -126,7 +126,15 @@ func TestThePageShowsAllHosts(t *testing.T) {
 	*w.host("b00") = status.Host{Name: "b00", Unknown: "asking"}
 	w.says(t, "/", []string{"nobody that is known"}, "nobody is Active")
 	*w.host("b00") = status.Host{Name: "b00", Unknown: "it has no power", Off: true}
-	w.says(t, "/", []string{"Virtual Router site00: nobody is Active", "site00 nobody a00 (fault), b00 (off)"}, "! virtualRouter/site00: nobody")
+	w.says(t, "/", []string{"Virtual Router site00: nobody is Active", "site00 nobody a00 (fault), b00 (off)", "b00 Off: it has no power", "! b00 is off: it has no power", "host · 10.0.0.2, off"}, "! virtualRouter/site00: nobody", "not known", "Not known")
+
+	// An agent that has died is to be looked at; one that nobody can ask, or that
+	// is being asked, is not.
+	w = newWorld(1)
+	*w.host("b00") = status.Host{Name: "b00", Unknown: "the connection is refused", Silent: true}
+	w.says(t, "/", []string{"a00: needs a look", "! b00 does not answer: the connection is refused"})
+	w.host("b00").Silent = false
+	w.says(t, "/", []string{"a00: well", "b00 Not known: the connection is refused"})
 
 	// What was said long ago, and says so.
 	w = newWorld(1)
@@ -195,6 +203,22 @@ func TestThePageShowsHowTheEdgeDoes(t *testing.T) {
 	w.says(t, "/", []string{"saw it 3s ago, asked by b00", "pool/site00 unhealthy"})
 	w.facts.Edge.Health, w.host("b00").Edge.Health = nil, nil
 	w.says(t, "/", []string{"Not known: nobody that leads has said so"})
+}
+
+// TestHealthOfLongAgoIsNotThePresent: for ten minutes what was read last counts,
+// as with --live.
+func TestHealthOfLongAgoIsNotThePresent(t *testing.T) {
+	w := newWorld(2)
+	w.bad()
+	w.facts.Edge.Health.Err = "Cloudflare does not answer"
+	w.facts.Edge.Health.Read = time.Now().Add(-9 * time.Minute)
+	w.says(t, "/", []string{"! tunnel/site01 is down", "site01@a01, connector, ! unhealthy not connected", "nobody: now connector/site01@a01 is down", "saw it 9m0s ago"}, "is not known")
+	w.facts.Edge.Health.Read = time.Now().Add(-3 * time.Hour)
+	w.says(t, "/", []string{
+		"! how the edge does is not known: it was read 3h0m0s ago last, and Cloudflare does not answer", "saw it 3h0m0s ago", "counts for nothing above", "tunnel/site01 down",
+	}, "! tunnel/site01 is down", "not connected", "nobody: now", "2 of 2 connectors · tunnel", "nobody answers")
+	w.facts.Edge.Health = &reconcile.Health{Err: "Cloudflare does not answer"}
+	w.says(t, "/", []string{"! how the edge does is not known: Cloudflare does not answer", "Not known: Cloudflare does not answer"}, "saw it", "h47m")
 }
 
 func TestThePageShowsWhatIsPending(t *testing.T) {

@@ -35,6 +35,7 @@ type entryView struct {
 	Changed      bool   // in a what-if
 	Was, After   string // who answers before and then, and on what way if those are the same
 	Lost         bool
+	Soon         []string // what notices, and how soon
 	Single       []string
 	Availability bool
 }
@@ -197,6 +198,9 @@ func entry(e *topology.EntryOutcome) entryView {
 		v.Was, v.After, v.Lost = v.By, by(e.After), !e.After.Served
 		if v.Was == v.After {
 			v.Was, v.After = v.Was+way(e.Before, e.After), v.After+way(e.After, e.Before)
+		}
+		for _, s := range e.Switches {
+			v.Soon = append(v.Soon, render.SwitchText(s))
 		}
 	}
 	return v

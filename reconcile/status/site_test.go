@@ -136,7 +136,7 @@ func (w *world) bad() {
 	h.Pools[name] = reconcile.PoolHealth{Origins: map[string]reconcile.OriginHealth{
 		"tunnel": {Reason: "response code mismatch", Code: 530}, "cloud": {Reason: "TCP connection failed"},
 	}}
-	*w.host("b01") = status.Host{Name: "b01", Unknown: "the connection is refused"}
+	*w.host("b01") = status.Host{Name: "b01", Unknown: "the connection is refused", Silent: true}
 	w.host("a01").Revision, w.host("a01").Note = former, "refuses 0123456789ab (untrusted): nobody vouches for it"
 	w.router("b00", "site00").State = "active"
 	w.facts.Edge.Violations = []reconcile.Violation{{Rule: reconcile.RuleDeletions, Message: "7 of 9 owned objects would be deleted"}}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/hactl/hactl/reconcile/topology"
 )
@@ -67,6 +68,19 @@ func Mermaid(g *topology.Graph, marks Marks, o Options) []byte {
 		fmt.Fprintf(&b, "  linkStyle %s stroke:#9ca3af\n", strings.Join(off, ","))
 	}
 	return b.Bytes()
+}
+
+// TooMuchForMermaid says which limit of its own Mermaid would refuse a flowchart
+// for, "" for none. No flowchart can raise them; who configures Mermaid can.
+func TooMuchForMermaid(g *topology.Graph, marks Marks, flowchart []byte) string {
+	const mostEdges, mostText = 500, 50_000 // maxEdges and maxTextSize of Mermaid 11
+	if n := len(links(g, marks)); n > mostEdges {
+		return fmt.Sprintf("there are %d edges, and Mermaid shows %d at most where nobody raised its maxEdges", n, mostEdges)
+	}
+	if n := utf8.RuneCount(flowchart); n > mostText {
+		return fmt.Sprintf("it has %d characters, and Mermaid reads %d at most where nobody raised its maxTextSize", n, mostText)
+	}
+	return ""
 }
 
 func mermaidClass(n topology.Node, marks Marks) string {

@@ -26,6 +26,9 @@ type Options struct {
 	Link func(id string) (href, does string)
 }
 
+// nothing is what a picture without nodes says.
+const nothing = "There is nothing that requests go to."
+
 const (
 	nameCell, subCell = 7.3, 6.1 // a monospaced cell at 12 and 10 pixels
 	mostName, mostSub = 32, 40   // cells
@@ -67,6 +70,9 @@ func SVG(g *topology.Graph, marks Marks, o Options) []byte {
 	p.measure()
 	p.label()
 	p.open()
+	if len(g.Nodes) == 0 {
+		fmt.Fprintf(&p.b, `<text x="%d" y="%d" aria-hidden="true">%s</text>`+"\n", margin, margin+boxHeight/2, nothing)
+	}
 	p.edges()
 	p.nodes()
 	if o.Standalone {
@@ -141,6 +147,9 @@ func (p *picture) measure() {
 	}
 	p.height += boxHeight + 2*margin
 	p.width = max(p.width, 2*margin)
+	if len(p.g.Nodes) == 0 {
+		p.width = 2*margin + int(math.Ceil(nameCell*float64(cells(nothing))))
+	}
 }
 
 func (p *picture) middle(v int) int { return int(p.at.y[v]) + margin + boxHeight/2 }
@@ -217,7 +226,7 @@ func (p *picture) describe() string {
 	}
 	s := fmt.Sprintf("Requests go from left to right. %s.", strings.Join(kinds, ", "))
 	if len(kinds) == 0 {
-		s = "There is nothing."
+		s = nothing
 	}
 	if len(state) > 0 {
 		s += " " + strings.Join(state, "; ") + "."
