@@ -21,6 +21,7 @@ type world struct {
 	apart     []string                   // hosts that do not hear each other
 
 	members map[string]map[string]schema.HostRouter // of the specification: by router, by host
+	former  map[string]map[string]int               // priorities before this step, like members
 }
 
 func newWorld() *world {
@@ -50,6 +51,7 @@ type Cause string
 const (
 	Death   Cause = "death"   // the Active one is heard no more: Active_Down_Interval
 	Release Cause = "release" // it says that it gives up: Skew_Time, and answers meanwhile
+	Yield   Cause = "yield"   // it says that others may be better now: Skew_Time, and answers meanwhile
 	Preempt Cause = "preempt" // a better one takes over, when its Active_Down_Interval has passed
 	First   Cause = "first"   // nobody was Active
 	Parted  Cause = "parted"  // each side of a split has its own
@@ -80,7 +82,28 @@ func (w *world) predict(active map[string][]string, silenced map[string]bool) []
 		all = append(all, w.router(name, active[name], silenced))
 	}
 	w.together(all)
+	w.remember()
 	return all
+}
+
+// remember keeps the priorities of now for the next prediction.
+func (w *world) remember() {
+	w.former = map[string]map[string]int{}
+	for name, members := range w.members {
+		w.former[name] = map[string]int{}
+		for host := range members {
+			w.former[name][host] = w.priority(name, host)
+		}
+	}
+}
+
+// yields tells whether the Active router says that it is worse than it was, and
+// the one that is better is no better than it was: nobody else is the first to
+// know. In a sync group the others have to be ready as well.
+func (w *world) yields(name, current, best string) bool {
+	former, known := w.former[name][current]
+	return known && w.members[name][current].SyncGroup == "" &&
+		w.priority(name, current) < former && w.priority(name, best) <= w.former[name][best]
 }
 
 // together has the Virtual Routers of a sync group move when the last of them
@@ -135,6 +158,10 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	case current != "":
 		p.Cause = Preempt
 		p.Switch = topology.ActiveDownInterval(v, w.priority(name, best))
+		if w.yields(name, current, best) {
+			p.Cause = Yield
+			p.Switch = topology.SkewTime(v, w.priority(name, best))
+		}
 		if member.PreemptDelay > 0 || member.StartupDelay > 0 || member.Priority == 255 {
 			p.Switch = 0 // An owner is Active as soon as it starts.
 		}

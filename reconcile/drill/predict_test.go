@@ -61,7 +61,11 @@ func TestWhatBecomesOfAnAddress(t *testing.T) {
 		{"and may not", sticky, func(*world) {}, []string{"lb02"}, fell, []string{"lb02"}, "", 0, 0},
 		{"but an owner always may, and at once", sticky + "virtualRouters: db: {vrid: 51, interface: \"eth0\", addresses: [\"192.168.0.50/24\"], preempt: false, members: {lb01: priority: 255, lb02: {}}}\n", func(*world) {}, []string{"lb02"}, fell, []string{"lb01"}, Preempt, 0, 0},
 		{"a fault", "", func(w *world) { w.failing["lb01"] = map[string]bool{"caddy": true} }, []string{"lb01"}, fell, []string{"lb02"}, Release, time.Second * 156 / 256, 0},
-		{"a check that costs enough", "", func(w *world) { w.failing["lb01"] = map[string]bool{"proxy": true} }, []string{"lb01"}, fell, []string{"lb02"}, Preempt, adi, 0},
+		{"a check that costs enough", "", func(w *world) { w.failing["lb01"] = map[string]bool{"proxy": true} }, []string{"lb01"}, fell, []string{"lb02"}, Yield, time.Second * 156 / 256, 0},
+		{"a check that costs enough, and another one that is better by itself", "", func(w *world) {
+			w.failing["lb01"] = map[string]bool{"proxy": true}
+			w.former["web"]["lb02"] = 99
+		}, []string{"lb01"}, fell, []string{"lb02"}, Preempt, adi, 0},
 		{"on both it costs nobody", "", func(w *world) {
 			w.failing["lb01"], w.failing["lb02"] = map[string]bool{"proxy": true}, map[string]bool{"proxy": true}
 		}, []string{"lb01"}, fell, []string{"lb01"}, "", 0, 0},
@@ -79,6 +83,7 @@ func TestWhatBecomesOfAnAddress(t *testing.T) {
 			}
 			w := newWorld()
 			w.follow(specOf(t, sources...))
+			w.remember()
 			c.do(w)
 			name := "web"
 			if _, owner := w.spec.VirtualRouters["db"]; owner {

@@ -82,7 +82,7 @@ func (p *Player) missing(o *Outcome, hosts map[string]Host, predictions []Predic
 		if x.Cause == First && len(is) == 1 && !p.world.members[x.Router][is[0]].Preempt && slices.Contains(p.world.able(x.Router), is[0]) {
 			x.To = is // The first one that starts, and it stays.
 		}
-		if len(is) == 1 && len(x.To) == 1 && p.equals(x.Router, is[0], x.To[0]) && (x.Cause == First || x.Cause == Death || x.Cause == Release) {
+		if len(is) == 1 && len(x.To) == 1 && p.equals(x.Router, is[0], x.To[0]) && slices.Contains([]Cause{First, Death, Release, Yield}, x.Cause) {
 			x.To = is // Of several with the same priority whoever is first.
 		}
 		if !slices.Equal(is, x.To) {
@@ -233,7 +233,7 @@ func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[stri
 				}
 			}
 		}
-	case Release:
+	case Release, Yield:
 		began = p.released(o, x, adverts)
 	case Preempt:
 		if since := p.backups[x.Router][x.To[0]]; since.After(o.At) {
@@ -246,7 +246,8 @@ func (p *Player) took(o *Outcome, x Prediction, adverts []Advert, hosts map[stri
 	return lasted(first.Sub(began))
 }
 
-// released is when a host said that it gives up; zero where nobody heard it.
+// released is when a host said that it gives up, or that others may be better;
+// zero where nobody heard it.
 func (p *Player) released(o *Outcome, x Prediction, adverts []Advert) time.Time {
 	for _, host := range x.From {
 		for _, a := range p.of(x.Router, host, adverts) {
@@ -260,7 +261,7 @@ func (p *Player) released(o *Outcome, x Prediction, adverts []Advert) time.Time 
 
 // find notes how long a check that fails took to move the first address.
 func (p *Player) find(o *Outcome, x Prediction, adverts []Advert) {
-	if o.Step.Verb != Check || o.Step.Args[2] != "fail" || x.Cause != Release {
+	if o.Step.Verb != Check || o.Step.Args[2] != "fail" || x.Cause != Release && x.Cause != Yield {
 		return
 	}
 	at := p.released(o, x, adverts)
@@ -322,7 +323,7 @@ func (p *Player) judge(o *Outcome, s *Switched, silent schema.Duration, turns []
 		}
 		o.deviates("%s: %s were Active in turn, and %s was predicted", s.Router, strings.Join(turns, ", "), way)
 	}
-	if s.Took == 0 && s.Switch > 0 && (s.Cause == Death || s.Cause == Release) {
+	if s.Took == 0 && s.Switch > 0 && s.Cause != Preempt {
 		o.deviates("%s: the switch was not seen, and %s was predicted", s.Router, round(s.Switch))
 	}
 	if s.Took > 0 && !near(s.Switch, s.Took) {

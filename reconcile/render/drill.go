@@ -110,7 +110,7 @@ func since(c drill.Cause) string {
 	switch c {
 	case drill.Death:
 		return "since the last advertisement,"
-	case drill.Release:
+	case drill.Release, drill.Yield:
 		return "since it said so,"
 	}
 	return "since it was back,"
