@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -163,7 +164,11 @@ func (p *Page) view(r *http.Request) *view {
 	v.edge()
 	v.health(spec)
 	if k != nil {
-		v.play(k, r.URL.Query()["down"])
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		v.play(k, query["down"])
+		if err != nil {
+			v.Path.Unknown = append(v.Path.Unknown, "a part of this address: "+cut(err.Error(), mostField))
+		}
 	}
 	v.Hosts, v.Well = fold(v.Hosts, (*hostView).well)
 	v.Seats, v.Taken = fold(v.Seats, func(s *seatView) bool { return len(s.Active) == 1 })

@@ -132,6 +132,11 @@ func TestThePagePlaysFailures(t *testing.T) {
 	if text := words(t, fetch(t, h, "/?down=host/lb01&down=host/lb02")); !strings.Contains(text, "nobody") {
 		t.Errorf("without both: %s", text)
 	}
+	for _, malformed := range []string{"down=%zz", "down=host/lb02;down=pool/a"} {
+		if text := words(t, fetch(t, h, "/?down=host/lb01&"+malformed)); !strings.Contains(text, "Not played: a part of this address: ") || !strings.Contains(text, "lb01 -> lb02, after ") {
+			t.Errorf("%s is not told of", malformed)
+		}
+	}
 	if text := words(t, fetch(t, h, "/?down="+strings.ReplaceAll(hostile, " ", "")+"&down=host/lb1")); !strings.Contains(text, "Not played") || !strings.Contains(text, "host/lb01") {
 		t.Errorf("of what there is not: %s", text)
 	}
