@@ -54,9 +54,10 @@ var mayImport = map[string][]string{
 
 // testsMayImport is what the tests of a package may import beyond that.
 var testsMayImport = map[string][]string{
-	"schema":    {"schema/load", "schema/load/loadtest", "schema/emit"},
-	"reconcile": {"schema/load", "schema/load/loadtest", "reconcile/loop", "reconcile/enginetest", "reconcile/topology"},
-	"engines":   {"schema/load", "schema/load/loadtest", "reconcile/enginetest", "reconcile/loop", "engines/cloudflare/cfsim", "engines/cloudflare/wirecheck"},
+	"schema":          {"schema/load", "schema/load/loadtest", "schema/emit"},
+	"reconcile":       {"schema/load", "schema/load/loadtest", "reconcile/loop", "reconcile/enginetest", "reconcile/topology"},
+	"reconcile/drill": {"schema/load", "schema/load/loadtest", "engines/host", "engines/host/memory"},
+	"engines":         {"schema/load", "schema/load/loadtest", "reconcile/enginetest", "reconcile/loop", "engines/cloudflare/cfsim", "engines/cloudflare/wirecheck"},
 }
 
 // keepers says which packages may import a foreign module: nobody else may, so

@@ -151,10 +151,12 @@ func (w *world) router(name string, active []string, silenced map[string]bool) P
 	}
 	best := able[0]
 	current := w.current(able, active)
+	if current != "" {
+		best = w.successor(name, able, current)
+	}
 	member := w.members[name][best]
 	switch {
-	case current != "" && !w.takes(name, best, current):
-		best = current // It stays, and of two in a healed split the better one.
+	case current != "" && best == current: // It stays, and of two in a healed split the better one.
 	case current != "":
 		p.Cause = Preempt
 		p.Switch = topology.ActiveDownInterval(v, w.priority(name, best))
@@ -185,6 +187,17 @@ func gone(active []string, silenced map[string]bool) Cause {
 		return Death
 	}
 	return Release
+}
+
+// successor is who is Active where one is that goes on: the best of those that
+// take over from it, which need not be the best of all, or itself.
+func (w *world) successor(name string, able []string, current string) string {
+	for _, host := range able {
+		if w.takes(name, host, current) {
+			return host
+		}
+	}
+	return current
 }
 
 // takes tells whether a member takes over from another one that goes on.

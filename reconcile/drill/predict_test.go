@@ -59,6 +59,7 @@ func TestWhatBecomesOfAnAddress(t *testing.T) {
 		{"both stop", "", func(w *world) { w.dead["lb01"], w.dead["lb02"] = true, true }, []string{"lb01"}, fell, nil, Release, 0, 0},
 		{"the better one comes back", "", func(*world) {}, []string{"lb02"}, fell, []string{"lb01"}, Preempt, 3*time.Second + time.Second*106/256, 0},
 		{"and may not", sticky, func(*world) {}, []string{"lb02"}, fell, []string{"lb02"}, "", 0, 0},
+		{"and may not, but the next one may", "package edge\nhosts: lb03: address: \"192.168.0.43\"\nvirtualRouters: web: members: {lb01: preempt: false, lb03: priority: 120}\n", func(*world) {}, []string{"lb02"}, fell, []string{"lb03"}, Preempt, 3*time.Second + time.Second*136/256, 0},
 		{"but an owner always may, and at once", sticky + "virtualRouters: db: {vrid: 51, interface: \"eth0\", addresses: [\"192.168.0.50/24\"], preempt: false, members: {lb01: priority: 255, lb02: {}}}\n", func(*world) {}, []string{"lb02"}, fell, []string{"lb01"}, Preempt, 0, 0},
 		{"a fault", "", func(w *world) { w.failing["lb01"] = map[string]bool{"caddy": true} }, []string{"lb01"}, fell, []string{"lb02"}, Release, time.Second * 156 / 256, 0},
 		{"a check that costs enough", "", func(w *world) { w.failing["lb01"] = map[string]bool{"proxy": true} }, []string{"lb01"}, fell, []string{"lb02"}, Yield, time.Second * 156 / 256, 0},

@@ -109,8 +109,7 @@ func (c *comparison) routers() {
 			c.tell(reconcile.Mastership, id, "", "goes, and its addresses with it: %s", strings.Join(c.before.spec.VirtualRouters[name].Addresses, ", "))
 			continue
 		}
-		will := c.after.active(r, then)
-		to := will.host
+		to := c.after.successor(r, from, then).host
 		c.passes[name] = move{from, to}
 		switch {
 		case from == to:
@@ -118,8 +117,6 @@ func (c *comparison) routers() {
 			c.tell(reconcile.Mastership, id, "", "has no member in service any more: nobody has its addresses")
 		case from == "":
 			c.tell(reconcile.Mastership, id, "", "gets its addresses on %s", to)
-		case c.after.goesOn(r, from, will, then):
-			// Nobody takes over from a router that goes on, nor does an equal.
 		case c.before.equals(c.before.routers[name], from, to, now):
 			c.tell(reconcile.Mastership, id, "", "mastership moves %s -> %s, unless %s has it: they have the same priority", from, to, to)
 		default:
@@ -128,12 +125,20 @@ func (c *comparison) routers() {
 	}
 }
 
-// goesOn tells whether the Active router stays it, though another one is
-// preferred: that takes over from a lower priority only, and if it preempts.
-func (m *Model) goesOn(r *router, active string, preferred member, s *state) bool {
-	return slices.ContainsFunc(r.members, func(x member) bool {
-		return x.host == active && s.up(x.gate) && (x.priority == preferred.priority || !m.preempts(r.name, preferred.host))
-	})
+// successor is who is Active where one is: the best of those that take over from
+// it, from a lower priority only and if they preempt, which need not be the best of
+// all; itself, if it goes on; else the best.
+func (m *Model) successor(r *router, active string, s *state) member {
+	i := slices.IndexFunc(r.members, func(x member) bool { return x.host == active && s.up(x.gate) })
+	if i < 0 || !s.up(r.gate) {
+		return m.active(r, s)
+	}
+	for _, x := range r.members {
+		if s.up(x.gate) && x.priority > r.members[i].priority && m.preempts(r.name, x.host) {
+			return x
+		}
+	}
+	return r.members[i]
 }
 
 // equals tells whether another member has the priority of the preferred one, and

@@ -117,6 +117,9 @@ virtualRouters: web: members: lb01: preempt: false`, `virtualRouters: web: membe
 virtualRouters: web: {preempt: false, members: lb01: preempt: true}`, `virtualRouters: web: {preempt: false, members: lb01: preempt: true}`, []string{
 			"virtualRouter/web mastership moves lb02 -> lb01", "virtualRouter/web no longer has a single point of failure",
 		}},
+		{"the best does not preempt, and the next does", "", `hosts: lb03: address: "192.168.0.43"
+hosts: lb04: address: "192.168.0.44"
+virtualRouters: web: members: {lb03: {priority: 200, preempt: false}, lb04: priority: 180}`, []string{"virtualRouter/web mastership moves lb01 -> lb04"}},
 		{"an origin", "", `pools: tokyo: origins: b: enabled: false`, []string{
 			"loadBalancer/www.example.com sessions pinned to origin b of pool tokyo are lost",
 			"loadBalancer/www.example.com is no longer answered by address/198.51.100.8",
