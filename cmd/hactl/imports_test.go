@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 var testsMayImport = map[string][]string{
 	"schema":          {"schema/load", "schema/load/loadtest", "schema/emit"},
 	"reconcile":       {"schema/load", "schema/load/loadtest", "reconcile/loop", "reconcile/enginetest", "reconcile/topology"},
-	"reconcile/drill": {"schema/load", "schema/load/loadtest", "engines/host", "engines/host/memory"},
+	"reconcile/drill": {"reconcile", "schema/load", "schema/load/loadtest", "engines/host", "engines/host/memory"},
 	"engines":         {"schema/load", "schema/load/loadtest", "reconcile/enginetest", "reconcile/loop", "engines/cloudflare/cfsim", "engines/cloudflare/wirecheck"},
 }
 

@@ -2,6 +2,7 @@ package drill
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -13,11 +14,14 @@ import (
 
 	"github.com/hactl/hactl/engines/host"
 	"github.com/hactl/hactl/engines/host/memory"
+	"github.com/hactl/hactl/reconcile"
+	"github.com/hactl/hactl/reconcile/topology"
+	"github.com/hactl/hactl/schema"
 )
 
-// TestTheRoutersDoAsPredicted plays deaths, planned stops, returns and checks with
-// the machines that hosts run, on virtual time: who is Active afterwards, and how
-// long after what the cause names.
+// TestTheRoutersDoAsPredicted plays deaths, planned stops, returns, checks and edits
+// with the machines that hosts run, on virtual time: who is Active afterwards, how
+// long after what the cause names, and that a plan with the edit says so too.
 func TestTheRoutersDoAsPredicted(t *testing.T) {
 	const seeds = 1000
 	seen := map[Cause]int{}
@@ -28,7 +32,7 @@ func TestTheRoutersDoAsPredicted(t *testing.T) {
 		}
 	}
 	t.Logf("seeds 0 to %d of PCG 29: %v", seeds-1, seen)
-	for _, cause := range []Cause{Death, Release, Yield, Preempt} {
+	for _, cause := range []Cause{Death, Release, Yield, Preempt, "edit"} {
 		if seen[cause] < 20 {
 			t.Errorf("hardly any %s: %d", cause, seen[cause])
 		}
@@ -69,18 +73,22 @@ func (p *playground) boot(name string) {
 	n := p.nodes[name]
 	n.Crash() // after a stop its process has ended
 	n.Boot()
+	p.configure(name)
+	results := map[string]host.Result{}
+	for check := range p.w.spec.Checks {
+		results[check] = host.Result{OK: !p.w.failing[name][check]}
+	}
+	n.Results(results)
+}
+
+func (p *playground) configure(name string) {
 	c, err := host.NewConfig(name, "1", p.w.spec.HostObjects(name), nil)
 	if err == nil {
-		err = n.Configure(c)
+		err = p.nodes[name].Configure(c)
 	}
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	results := map[string]host.Result{}
-	for check := range c.Checks {
-		results[check] = host.Result{OK: !p.w.failing[name][check]}
-	}
-	n.Results(results)
 }
 
 func (p *playground) active() map[string][]string {
@@ -96,11 +104,17 @@ func (p *playground) play(seen map[Cause]int) {
 	for range 12 {
 		time.Sleep(time.Duration(p.r.Int64N(int64(2 * time.Second)))) // not in step with the advertisements
 		active, at, silenced := p.active(), time.Now(), map[string]bool{}
+		before, well := p.w.spec, p.well(active)
 		p.mu.Lock()
 		p.adverts = slices.DeleteFunc(p.adverts, func(a memory.Advert) bool { return at.Sub(a.Time) > 5*time.Second })
 		p.mu.Unlock()
 		p.do(sorted(p.w.spec.Hosts)[p.r.IntN(len(p.w.spec.Hosts))], silenced)
-		p.settle(p.w.predict(active, silenced), at, seen)
+		predictions := p.w.predict(active, silenced)
+		if well && p.w.spec != before {
+			p.impact(before, predictions)
+			seen["edit"]++
+		}
+		p.settle(predictions, at, seen)
 		if p.t.Failed() {
 			return
 		}
@@ -127,6 +141,8 @@ func (p *playground) do(name string, silenced map[string]bool) {
 		what = "stop"
 		w.dead[name] = true
 		n.Stop()
+	case p.r.IntN(3) == 0:
+		what = p.edit()
 	default:
 		check := sorted(w.spec.Checks)[p.r.IntN(len(w.spec.Checks))]
 		if w.failing[name] == nil {
@@ -134,11 +150,89 @@ func (p *playground) do(name string, silenced map[string]bool) {
 		}
 		w.failing[name][check] = !w.failing[name][check]
 		what = fmt.Sprintf("%s fails: %t", check, w.failing[name][check])
-		if _, has := n.Config().Checks[check]; has {
-			n.Results(map[string]host.Result{check: {OK: !w.failing[name][check]}})
-		}
+		n.Results(map[string]host.Result{check: {OK: !w.failing[name][check]}})
 	}
 	p.did = append(p.did, name+" "+what)
+}
+
+// well tells whether every host does what it can, and the best are Active.
+func (p *playground) well(active map[string][]string) bool {
+	for name, v := range p.w.spec.VirtualRouters {
+		able := p.w.able(name)
+		if !slices.Equal(active[name], able[:min(1, len(able))]) {
+			return false
+		}
+		for host := range v.Members {
+			for _, fails := range p.w.failing[host] {
+				if fails {
+					return false
+				}
+			}
+			if p.w.dead[host] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// impact holds what a plan says of mastership against what was predicted.
+func (p *playground) impact(before *schema.Spec, predictions []Prediction) {
+	said := map[string]string{}
+	for _, f := range topology.Compare(before, p.w.spec) {
+		if f.Kind == reconcile.Mastership {
+			said[f.ID.Name] = f.Message
+		}
+	}
+	for _, x := range predictions {
+		want := ""
+		switch {
+		case slices.Equal(x.From, x.To):
+		case len(x.To) == 0:
+			want = "has no member in service any more: nobody has its addresses"
+		case len(x.From) == 0:
+			want = "gets its addresses on " + x.To[0]
+		default:
+			want = "mastership moves " + x.From[0] + " -> " + x.To[0]
+		}
+		if got, _, _ := strings.Cut(said[x.Router], ", unless "); got != want {
+			p.t.Errorf("%v: impact says %q, predicted %+v", p.did, got, x)
+		}
+	}
+}
+
+// edit changes a member of a Virtual Router, and has every host run that.
+func (p *playground) edit() (what string) {
+	w := p.w
+	name := sorted(w.spec.VirtualRouters)[p.r.IntN(len(w.spec.VirtualRouters))]
+	v := w.spec.VirtualRouters[name]
+	if len(v.Members) == 0 {
+		return "nothing"
+	}
+	on := sorted(v.Members)[p.r.IntN(len(v.Members))]
+	m := v.Members[on]
+	switch p.r.IntN(3) {
+	case 0:
+		m.Maintenance = !m.Maintenance
+	case 1:
+		m.Preempt = new(p.r.IntN(2) == 0)
+	default:
+		if m.Priority != 255 { // Who owns the addresses does so for good.
+			m.Priority = 1 + p.r.IntN(254)
+		}
+	}
+	s := *w.spec
+	s.VirtualRouters = maps.Clone(s.VirtualRouters)
+	v.Members = maps.Clone(v.Members)
+	v.Members[on] = m
+	s.VirtualRouters[name] = v
+	w.follow(&s)
+	for host := range p.nodes { // in any order
+		if !w.dead[host] {
+			p.configure(host)
+		}
+	}
+	return fmt.Sprintf("as member of %s: priority %d, maintenance %t, preempt %t", name, m.Priority, m.Maintenance, w.members[name][on].Preempt)
 }
 
 // settle waits and holds what has become of all against what was predicted.
