@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hactl/hactl/engines/cloudflare"
 	"github.com/hactl/hactl/engines/cloudflare/cfsim"
 )
 
@@ -26,15 +27,17 @@ func TestTheLeaderDiesOrSleepsWhileItApplies(t *testing.T) {
 			p := s.probe(vip)
 
 			// Many changes, each of which takes a while.
-			v.sim.Inject(mustFault(t, "PUT * delay delay=300ms"))
-			v.sim.Inject(mustFault(t, "POST * delay delay=300ms"))
+			v.sim.Inject(mustFault(t, "PUT * delay delay=1s"))
+			v.sim.Inject(mustFault(t, "POST * delay delay=1s"))
 			grown := threeHosts
 			for i := range 24 {
 				grown += fmt.Sprintf("dnsRecords: r%d: {zone: \"example.com\", name: \"r%d.example.com\", type: \"A\", content: \"198.51.100.%d\"}\n", i, i, i+1)
 			}
 			before := v.writes("192.168.0.41", time.Time{})
 			second := v.push(grown, "")
-			s.eventually("lb01 has begun", func() bool { return v.writes("192.168.0.41", time.Time{}) >= before+4 })
+			// As many as it sends at a time: none is on its way when it falls asleep, which
+			// nobody could call back.
+			s.eventually("lb01 has begun", func() bool { return v.writes("192.168.0.41", time.Time{}) >= before+cloudflare.ConcurrentWrites })
 			engine := lb01.status().PID
 			signal := syscall.SIGKILL
 			if how == "sleeps" {

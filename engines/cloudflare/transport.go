@@ -3,12 +3,16 @@ package cloudflare
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hactl/hactl/reconcile"
@@ -27,6 +31,9 @@ const (
 	limitedTries   = 10               // of a request that the server keeps putting off
 	requestTimeout = 60 * time.Second // of one attempt
 	largestBody    = 256 << 20
+	// permitAge is how old a permit may be when there is a connection, which can
+	// take many seconds to make, and longer where the process is stopped.
+	permitAge = 50 * time.Millisecond
 )
 
 // apiError is an answer that is no success.
@@ -139,13 +146,24 @@ func (t *transport) once(r *http.Request, body []byte, slots chan struct{}) (*ht
 	if err := t.budget.take(r.Context()); err != nil {
 		return nil, err
 	}
-	if r.Method != http.MethodGet {
-		if err := reconcile.Permit(r.Context()); err != nil {
-			return nil, err
-		}
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
+	var refused atomic.Pointer[error]
+	if r.Method != http.MethodGet {
+		asked := time.Now()
+		if err := reconcile.Permit(ctx); err != nil {
+			return nil, err
+		}
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+			if time.Since(asked) < permitAge {
+				return
+			}
+			if err := reconcile.Permit(ctx); err != nil {
+				refused.Store(&err)
+				withdraw(got.Conn, cancel)
+			}
+		}})
+	}
 	attempt := r.Clone(ctx)
 	attempt.Body, attempt.GetBody = http.NoBody, nil
 	if body != nil {
@@ -154,6 +172,9 @@ func (t *transport) once(r *http.Request, body []byte, slots chan struct{}) (*ht
 	}
 	response, err := t.base.RoundTrip(attempt)
 	if err != nil {
+		if refusal := refused.Load(); refusal != nil {
+			return nil, *refusal
+		}
 		if r.Context().Err() != nil {
 			return nil, r.Context().Err()
 		}
@@ -174,6 +195,17 @@ func (t *transport) once(r *http.Request, body []byte, slots chan struct{}) (*ht
 	}
 	response.Body = io.NopCloser(bytes.NewReader(content))
 	return response, nil
+}
+
+// withdraw keeps a request that has a connection from being sent. HTTP/2 looks at
+// the context before it sends, and others use the connection; HTTP/1 does not, and
+// nobody else does.
+func withdraw(conn net.Conn, cancel context.CancelFunc) {
+	cancel()
+	if t, ok := conn.(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" {
+		return
+	}
+	_ = conn.Close()
 }
 
 // judge returns nil for a complete answer whose status says success.
