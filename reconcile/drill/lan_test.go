@@ -105,6 +105,7 @@ func (p *playground) play(seen map[Cause]int) {
 		time.Sleep(time.Duration(p.r.Int64N(int64(2 * time.Second)))) // not in step with the advertisements
 		active, at, silenced := p.active(), time.Now(), map[string]bool{}
 		before, well := p.w.spec, p.well(active)
+		p.w.remember()
 		p.mu.Lock()
 		p.adverts = slices.DeleteFunc(p.adverts, func(a memory.Advert) bool { return at.Sub(a.Time) > 5*time.Second })
 		p.mu.Unlock()

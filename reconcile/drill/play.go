@@ -166,6 +166,7 @@ func (p *Player) play(ctx context.Context, s Step) (*Outcome, error) {
 	}
 	active := p.active(p.Lab.Hosts(ctx))
 	silenced := map[string]bool{}
+	p.world.remember()
 	if err := p.act(ctx, s, o, active, silenced); err != nil {
 		return nil, err
 	}

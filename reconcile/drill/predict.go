@@ -82,11 +82,10 @@ func (w *world) predict(active map[string][]string, silenced map[string]bool) []
 		all = append(all, w.router(name, active[name], silenced))
 	}
 	w.together(all)
-	w.remember()
 	return all
 }
 
-// remember keeps the priorities of now for the next prediction.
+// remember keeps the priorities of now: a step follows.
 func (w *world) remember() {
 	w.former = map[string]map[string]int{}
 	for name, members := range w.members {
