@@ -202,36 +202,44 @@ var tapFilter = []bpf.Instruction{
 
 func (l *lan) tap(host string) *tap {
 	l.t.Helper()
-	link, err := l.hand("sw").LinkByName("p" + host)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	raw, err := bpf.Assemble(tapFilter)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	filter := make([]unix.SockFilter, 0, len(raw))
-	for _, i := range raw {
-		filter = append(filter, unix.SockFilter{Code: i.Op, Jt: i.Jt, Jf: i.Jf, K: i.K})
-	}
-	x := &tap{}
-	inside(l.t, l.ns("sw"), func() error {
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		x.file = os.NewFile(uintptr(fd), "tap")
-		all := binary.NativeEndian.Uint16([]byte{unix.ETH_P_ALL >> 8, unix.ETH_P_ALL & 255})
-		return firstError(
-			unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}),
-			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
-			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20),
-			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: link.Attrs().Index}))
-	})
+	x := &tap{file: os.NewFile(uintptr(l.port(host, tapFilter)), "tap")}
 	ended := make(chan struct{})
 	go func() { defer close(ended); x.read() }()
 	l.t.Cleanup(func() { _ = x.file.Close(); <-ended })
 	return x
+}
+
+// port opens a socket that does not block for what goes through a host's port of
+// the bridge, all of it without a filter.
+func (l *lan) port(host string, filter []bpf.Instruction) (fd int) {
+	l.t.Helper()
+	link, err := l.hand("sw").LinkByName("p" + host)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if filter == nil {
+		filter = []bpf.Instruction{bpf.RetConstant{Val: 1 << 16}}
+	}
+	raw, err := bpf.Assemble(filter)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	program := make([]unix.SockFilter, 0, len(raw))
+	for _, i := range raw {
+		program = append(program, unix.SockFilter{Code: i.Op, Jt: i.Jt, Jf: i.Jf, K: i.K})
+	}
+	inside(l.t, l.ns("sw"), func() (err error) {
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		all := binary.NativeEndian.Uint16([]byte{unix.ETH_P_ALL >> 8, unix.ETH_P_ALL & 255})
+		return firstError(
+			unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20),
+			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: link.Attrs().Index}))
+	})
+	return fd
 }
 
 func firstError(errs ...error) error {

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -78,19 +77,7 @@ func TestABackupNeverUsesTheVirtualMAC(t *testing.T) {
 // it was asked before.
 func (l *lan) frames(host string, mac [6]byte) func() [][]byte {
 	l.t.Helper()
-	link, err := l.hand("sw").LinkByName("p" + host)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	var fd int
-	inside(l.t, l.ns("sw"), func() (err error) {
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
-			return err
-		}
-		all := binary.NativeEndian.Uint16([]byte{unix.ETH_P_ALL >> 8, unix.ETH_P_ALL & 255})
-		return firstError(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20),
-			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: link.Attrs().Index}))
-	})
+	fd := l.port(host, nil)
 	l.t.Cleanup(func() { _ = unix.Close(fd) })
 	return func() (seen [][]byte) {
 		b := make([]byte, 2048)
