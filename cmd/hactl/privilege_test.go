@@ -11,6 +11,13 @@ import (
 	"testing"
 )
 
+// statusCheck is a check, in CUE, that leaves in a file what /proc says of a
+// process of its own. The file is there whole or not at all.
+func statusCheck(user, file string) string {
+	return fmt.Sprintf("checks: caps: {type: \"exec\", user: %q, interval: \"1s\", command: [\"/bin/sh\", \"-c\", %q, %q]}\n",
+		user, `cp -f /proc/self/status "$0.new" && mv -f "$0.new" "$0"`, file)
+}
+
 // capabilities are the lines of /proc/PID/status about them, by name.
 func capabilities(file string) map[string]string {
 	b, _ := os.ReadFile(file)
@@ -43,7 +50,7 @@ func TestOnlyTheEngineHasCapabilities(t *testing.T) {
 	s.run("mv", filepath.Join(home, "copy"), filepath.Join(home, "hactl"))
 	seen := filepath.Join(home, "seen")
 	a := s.newAgent("lb01", strings.Replace(runSpec, `"192.168.0.40/24"]`, `"192.168.0.40/24"], checks: ["caps"]`, 1)+
-		fmt.Sprintf("checks: caps: {type: \"exec\", command: [\"/bin/cp\", \"-f\", \"/proc/self/status\", %q], interval: \"1s\"}\n", seen))
+		statusCheck("nobody", seen))
 	s.run("chown", "-R", "nobody", home)
 	a.cmd = exec.Command("ip", "netns", "exec", s.ns("lb01"), "setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups",
 		"--inh-caps", "+net_admin,+net_raw", "--ambient-caps", "+net_admin,+net_raw", s.program(), "run", "-C", a.spec)

@@ -274,7 +274,7 @@ func TestInstalledUnits(t *testing.T) {
 	s := newSite(t)
 	m := s.boot("lb01")
 	peer := s.newAgent("lb02", systemdSpec+"checks: caps: {type: \"tcp\", address: \"127.0.0.1:1\", weight: -1}\n")
-	check := "checks: caps: {type: \"exec\", user: \"hactl\", interval: \"1s\", command: [\"/bin/cp\", \"-f\", \"/proc/self/status\", \"/var/lib/hactl/seen\"]}\n"
+	check := statusCheck("hactl", "/var/lib/hactl/seen")
 	m.write("hactl/edge.cue", systemdSpec+check)
 	m.write("hactl/vrrp.password", "secret\n")
 	_ = os.Chmod(filepath.Join(m.dir, "etc/hactl/vrrp.password"), 0o600)
@@ -406,7 +406,7 @@ func TestInstalledUnits(t *testing.T) {
 	m.dropIn(agentName, "users", "AmbientCapabilities=CAP_SETUID CAP_SETGID\nCapabilityBoundingSet=CAP_SETUID CAP_SETGID\nSystemCallFilter=@setuid capset\nReadWritePaths=/run/test/out\n")
 	m.run("systemctl", "daemon-reload")
 	m.run("systemctl", "restart", agentName)
-	m.write("hactl/edge.cue", systemdSpec+strings.NewReplacer(`"hactl"`, `"nobody"`, "/var/lib/hactl/", "/run/test/out/").Replace(check))
+	m.write("hactl/edge.cue", systemdSpec+statusCheck("nobody", "/run/test/out/seen"))
 	s.eventually("the check was tried as nobody", func() bool {
 		info, err := os.Stat(filepath.Join(m.dir, "out", "seen"))
 		return err == nil && info.Sys().(*syscall.Stat_t).Uid == 65534
