@@ -80,8 +80,9 @@
 //
 // A router that is relieved keeps its addresses until the announcement of the
 // next (at most 100 ms), because keepalived advertises before it has them. An
-// IPv6 address is awaited (at most 10 ms) before it is advertised and
-// announced, because the kernel puts it to work later.
+// IPv6 address is awaited (at most 10 ms) before it is advertised, because the
+// kernel puts it to work later, and announced when it works: until then the one
+// that is relieved answers.
 //
 // The rules of the packet filter (filter.go), for addresses that are not to be
 // accepted for and for what the kernel reports to multicast listener discovery

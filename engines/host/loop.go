@@ -36,7 +36,11 @@ func (e *Engine) run(realTime bool) {
 	events := make([]unix.EpollEvent, 128)
 	for !e.left && !(e.stopping && len(e.routers) == 0) {
 		e.arm()
-		n, err := unix.EpollWait(e.epoll, events, -1)
+		wait := -1
+		if e.dirty {
+			wait = 0 // news that were read while something waited for the kernel
+		}
+		n, err := unix.EpollWait(e.epoll, events, wait)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			panic("epoll_wait: " + err.Error())
 		}

@@ -39,7 +39,8 @@ const awaitLimit = 10 * time.Millisecond
 
 // await waits until the kernel has put fresh IPv6 addresses to work. It does so
 // behind our back, in a work queue, even without duplicate address detection;
-// who is told to come here earlier gets no answer.
+// who is told to come here earlier gets no answer. One that takes longer is not
+// announced before it works (Engine.announce).
 func (e *Engine) await() {
 	limit := e.clock() + awaitLimit
 	for len(e.awaited) > 0 {

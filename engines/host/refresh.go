@@ -125,6 +125,7 @@ func (e *Engine) refreshRouter(r *router) {
 		}
 		e.handle(r, vrrp.Link(up))
 	}
+	e.catchUp(r)
 	if !r.machine.State().Holds() {
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hactl/hactl/engines/vrrp"
 )
 
@@ -30,6 +32,8 @@ type router struct {
 	changes   time.Time // of the last transition
 	cause     vrrp.Cause
 	from      vrrp.State // of the last transition
+
+	unannounced []netip.Addr // which the kernel has not put to work yet
 
 	lingering []netip.Addr // still held although another router is Active
 	lingerAt  time.Duration
@@ -169,7 +173,11 @@ func (e *Engine) addAddresses(r *router, addrs []netip.Addr) {
 		}
 		added = true
 		// Its echo will say the same; until then nobody shall miss it.
-		r.home.hear(kernelAddress{index: r.home.kernel.index, prefix: a.Prefix, proto: addressProto}, false)
+		k := kernelAddress{index: r.home.kernel.index, prefix: a.Prefix, proto: addressProto}
+		if addr.Is6() {
+			k.flags = unix.IFA_F_TENTATIVE
+		}
+		r.home.hear(k, false)
 		if addr.Is6() && r.home.kernel.up() {
 			e.awaited = append(e.awaited, awaited{r.home.kernel.index, a.Prefix})
 		}
@@ -241,9 +249,14 @@ func (e *Engine) heldElsewhere(r *router, addr netip.Addr) bool {
 	return false
 }
 
+// announce tells the LAN where addresses are. One that the kernel has not put to
+// work is announced once it has: who held it before us answers until then.
 func (e *Engine) announce(r *router, addrs []netip.Addr, repeat int) {
 	l := r.home
 	if l.kernel.index == 0 || !l.kernel.ether {
+		return
+	}
+	if addrs = r.ready(addrs); len(addrs) == 0 {
 		return
 	}
 	router := slices.ContainsFunc(addrs, netip.Addr.Is6) && e.forwards(l)
@@ -258,6 +271,38 @@ func (e *Engine) announce(r *router, addrs []netip.Addr, repeat int) {
 				r.fails.Announce++
 			}
 		}
+	}
+}
+
+// ready leaves out, and keeps for later, what does not answer yet.
+func (r *router) ready(addrs []netip.Addr) []netip.Addr {
+	if !slices.ContainsFunc(addrs, r.tentative) {
+		return addrs
+	}
+	var out []netip.Addr
+	for _, addr := range addrs {
+		if !r.tentative(addr) {
+			out = append(out, addr)
+		} else if !slices.Contains(r.unannounced, addr) {
+			r.unannounced = append(r.unannounced, addr)
+		}
+	}
+	return out
+}
+
+// tentative reports whether the kernel has an address and does not answer for it.
+func (r *router) tentative(addr netip.Addr) bool {
+	return addr.Is6() && slices.ContainsFunc(r.home.addrs, func(a kernelAddress) bool {
+		return a.prefix.Addr() == addr && a.flags&unix.IFA_F_TENTATIVE != 0
+	})
+}
+
+// catchUp announces what has begun to answer meanwhile.
+func (e *Engine) catchUp(r *router) {
+	addrs := r.unannounced
+	r.unannounced = nil
+	if len(addrs) > 0 && r.machine.State() == vrrp.StateActive {
+		e.announce(r, addrs, int(max(r.cfg.Announcements.Repeat, 1)))
 	}
 }
 
