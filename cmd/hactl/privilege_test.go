@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +17,20 @@ import (
 func statusCheck(user, file string) string {
 	return fmt.Sprintf("checks: caps: {type: \"exec\", user: %q, interval: \"1s\", command: [\"/bin/sh\", \"-c\", %q, %q]}\n",
 		user, `cp -f /proc/self/status "$0.new" && mv -f "$0.new" "$0"`, file)
+}
+
+// copyProgram copies this binary, with so many bytes more. Another process does
+// it: what this one writes to is open in processes that other tests start at that
+// moment, too, and cannot be executed.
+func copyProgram(t *testing.T, to string, more int) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("sh", "-c", `cp "$0" "$1" && head -c "$2" /dev/zero >> "$1"`, self, to, strconv.Itoa(more)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 }
 
 // capabilities are the lines of /proc/PID/status about them, by name.
@@ -46,8 +61,7 @@ func TestOnlyTheEngineHasCapabilities(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
 	s.dir = home
-	s.run("cp", "--dereference", s.program(), filepath.Join(home, "copy"))
-	s.run("mv", filepath.Join(home, "copy"), filepath.Join(home, "hactl"))
+	copyProgram(t, filepath.Join(home, "hactl"), 0)
 	seen := filepath.Join(home, "seen")
 	a := s.newAgent("lb01", strings.Replace(runSpec, `"192.168.0.40/24"]`, `"192.168.0.40/24"], checks: ["caps"]`, 1)+
 		statusCheck("nobody", seen))
@@ -112,18 +126,14 @@ func TestOnlyTheEngineHasCapabilities(t *testing.T) {
 // TestRunWithoutCapabilitiesSaysWhatItNeeds: to somebody who is not root.
 func TestRunWithoutCapabilitiesSaysWhatItNeeds(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir, err := os.MkdirTemp("", "hactl") // Not below t.TempDir, which is its user's.
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	program, own, others := filepath.Join(dir, "hactl"), filepath.Join(dir, "own"), filepath.Join(dir, "others")
-	b, err := os.ReadFile(self)
-	err = errors.Join(err, os.WriteFile(program, b, 0o755), os.Mkdir(own, 0o700), os.Mkdir(others, 0o755), os.Chmod(dir, 0o755),
+	copyProgram(t, program, 0)
+	err = errors.Join(os.Mkdir(own, 0o700), os.Mkdir(others, 0o755), os.Chmod(dir, 0o755),
 		os.WriteFile(filepath.Join(dir, "edge.cue"), []byte(runSpec), 0o644))
 	if err != nil {
 		t.Fatal(err)

@@ -226,20 +226,10 @@ func (m *booted) is(state string) func() bool {
 func (m *booted) build(n int) string {
 	m.s.t.Helper()
 	dir := filepath.Join(m.dir, "build"+strconv.Itoa(n))
-	self, err := os.Executable()
-	var b []byte
-	if err == nil {
-		b, err = os.ReadFile(self)
-	}
-	if err == nil {
-		err = os.Mkdir(dir, 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "hactl"), append(b, strings.Repeat("\n", n)...), 0o755)
-	}
-	if err != nil {
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		m.s.t.Fatal(err)
 	}
+	copyProgram(m.s.t, filepath.Join(dir, "hactl"), n)
 	return "/run/test/" + filepath.Base(dir) + "/hactl"
 }
 
