@@ -27,7 +27,7 @@ hosts: {
 	lb03: {address: "192.168.0.43", agent: "https://192.168.0.43:9443"}
 }
 virtualRouters: web: {
-	vrid: 50, interface: "eth0", interval: "100ms", addresses: ["192.168.0.40/24"]
+	vrid: 50, interface: "eth0", interval: "300ms", addresses: ["192.168.0.40/24"]
 	members: {lb01: priority: 150, lb02: priority: 120, lb03: priority: 100}
 }
 tunnels: one: {connectors: ["lb01"], ingress: [{hostname: "one.example.com", service: "http://192.168.0.41"}]}
@@ -146,7 +146,7 @@ func TestWhatIsPushedReachesHostsAndEdge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hosts := s.fleet(v, "--signers", signers, "--eval-memory", "256", "--eval-timeout", "10s", "--webhook-secret-file", secret)
+	hosts := s.fleet(v, "--signers", signers, "--eval-memory", "256", "--eval-timeout", "30s", "--webhook-secret-file", secret)
 	lb01, lb02, lb03 := hosts[0], hosts[1], hosts[2]
 	lb02.args = append(lb02.args, "--forge", "gitea", "--forge-url", "https://"+servicesAddress+"/api/v1", "--forge-token-file", v.path("forgetoken"))
 	first := v.push(threeHosts, "alice")
@@ -202,14 +202,13 @@ func TestWhatIsPushedReachesHostsAndEdge(t *testing.T) {
 	if err == nil || !strings.Contains(out, "refuses") || !strings.Contains(out, "guarded") {
 		t.Errorf("status does not tell: %v: %s", err, out)
 	}
+	s.eventually("lb02 logs the refusal", func() bool { return lb02.logged("is refused", "reason=guarded") > 0 })
 	if n := lb02.logged("is refused", "reason=guarded"); n != 1 {
 		t.Errorf("lb02 logged the refusal %d times", n)
 	}
 
 	s.eventually("somebody is told", func() bool { return v.heard(`"kind":"refused"`, `"host":"lb02"`, "untrusted") })
-	if !v.heard(`"kind":"transition"`, `"host":"lb01"`, "web is active on lb01") {
-		t.Error("nobody was told of the transition")
-	}
+	s.eventually("and of the transition", func() bool { return v.heard(`"kind":"transition"`, `"host":"lb01"`, "web is active on lb01") })
 
 	// What is right again runs, within a moment of the webhook, and the forge is told.
 	v.git("-C", v.path("work"), "reset", "--quiet", "--hard", first)
@@ -314,7 +313,7 @@ func TestWhatAllMustAgreeOnChangesInSteps(t *testing.T) {
 	s := newSite(t)
 	v := s.serveAll()
 	hosts := s.fleet(v, "--poll", "3s")
-	first := v.push(strings.Replace(threeHosts, `vrid: 50,`, `vrid: 50, activationDelay: "5s",`, 1), "")
+	first := v.push(strings.Replace(threeHosts, `vrid: 50,`, `vrid: 50, activationDelay: "10s",`, 1), "")
 	for _, h := range hosts {
 		h.start()
 		s.eventually(h.host+" runs it", h.runs(first))
@@ -326,9 +325,9 @@ func TestWhatAllMustAgreeOnChangesInSteps(t *testing.T) {
 	if out, err := hosts[2].hactl("suspend", "--for", "1h").CombinedOutput(); err != nil {
 		t.Fatalf("suspend: %v: %s", err, out)
 	}
-	second := v.push(strings.NewReplacer(`vrid: 50,`, `vrid: 51, activationDelay: "5s",`).Replace(threeHosts), "")
+	second := v.push(strings.NewReplacer(`vrid: 50,`, `vrid: 51, activationDelay: "10s",`).Replace(threeHosts), "")
 	s.eventually("the others know it", func() bool { return hosts[0].runs(second)() && hosts[1].runs(second)() })
-	s.during(16*time.Second, "nobody goes ahead", func() bool { return hosts[0].router().VRID == 50 && hosts[1].router().VRID == 50 })
+	s.during(20*time.Second, "nobody goes ahead", func() bool { return hosts[0].router().VRID == 50 && hosts[1].router().VRID == 50 })
 	if hosts[0].logged("some that are behind", "lb03") == 0 {
 		t.Error("nobody says who is waited for")
 	}

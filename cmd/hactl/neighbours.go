@@ -19,8 +19,9 @@ type neighbours struct {
 	spec      func() *schema.Spec // nil before one runs
 	own       func() string       // this host's name
 	ownReport func() *agentReport
-	// patience is how long a page waits, good how long an answer is good for.
-	patience, good time.Duration
+	// patience is how long a page waits, good how long an answer is good for, and
+	// limit how long a host may take to answer at all.
+	patience, good, limit time.Duration
 
 	mu     sync.Mutex
 	ctx    context.Context // nil while it does not run
@@ -43,8 +44,7 @@ const (
 	pageMemory   = 5 * time.Second
 	// pageForgets is how old what a host said may be to be shown as how it is,
 	// while it is asked anew.
-	pageForgets = time.Minute
-	// neighbourTime is how long a host may take to answer at all.
+	pageForgets   = time.Minute
 	neighbourTime = 3 * time.Second
 )
 
@@ -134,7 +134,7 @@ func (n *neighbours) look(spec *schema.Spec) (pending []chan struct{}) {
 
 // inquire asks one host and keeps what it says.
 func (n *neighbours) inquire(ctx context.Context, spec *schema.Spec, name string, h *heard) {
-	ctx, stop := context.WithTimeout(ctx, neighbourTime)
+	ctx, stop := context.WithTimeout(ctx, n.limit)
 	defer stop()
 	a := answer{host: name}
 	if answers, err := n.ask.gather(ctx, spec, []string{name}, "", ""); err != nil {

@@ -48,6 +48,7 @@ func newAgents(t *testing.T, good time.Duration) *agents {
 			if name == "lb02" {
 				a.asked.Add(1)
 			}
+			runs := *a.revision.Load() // before it is slow, if it is not
 			if name == "lb03" || a.slow.Load() {
 				select {
 				case <-a.let:
@@ -56,7 +57,7 @@ func newAgents(t *testing.T, good time.Duration) *agents {
 				}
 			}
 			_ = json.NewEncoder(w).Encode(agentReport{
-				Version: reportVersion, Host: name, Ready: "yes", Follow: follow.State{Revision: *a.revision.Load()},
+				Version: reportVersion, Host: name, Ready: "yes", Follow: follow.State{Revision: runs},
 				Edge: follow.EdgeState{Leadership: follow.Leadership{Mine: name == "lb02"}}, Engine: &host.Status{Routers: []host.RouterStatus{{Name: "web", State: "active"}}},
 			})
 		}))
@@ -66,7 +67,7 @@ func newAgents(t *testing.T, good time.Duration) *agents {
 	a.spec = &schema.Spec{Hosts: map[string]schema.Host{"lb01": {}, "lb02": {Agent: serve("lb02")}, "lb03": {Agent: serve("lb03")}, "lb04": {}}}
 	a.n = &neighbours{
 		ask: askFlags{tokenFile: file}, spec: func() *schema.Spec { return a.spec }, own: func() string { return "lb01" },
-		ownReport: func() *agentReport { return &agentReport{Ready: "yes", Follow: follow.State{Revision: "own"}} }, patience: 200 * time.Millisecond, good: good,
+		ownReport: func() *agentReport { return &agentReport{Ready: "yes", Follow: follow.State{Revision: "own"}} }, patience: 200 * time.Millisecond, good: good, limit: time.Minute,
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

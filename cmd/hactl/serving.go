@@ -129,7 +129,7 @@ func newServing(r *runner) *serving {
 	}
 	s.others = &neighbours{
 		ask: askFlags{tokenFile: r.listen.tokenFile, caFile: r.agentCA}, spec: spec, own: r.hostName,
-		ownReport: r.withoutEngine, patience: pagePatience, good: pageMemory,
+		ownReport: r.withoutEngine, patience: pagePatience, good: pageMemory, limit: neighbourTime,
 	}
 	s.server.Page.Hosts = s.others.hosts
 	s.server.Authority = func() string {

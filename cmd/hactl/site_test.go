@@ -246,6 +246,26 @@ func (a *onHost) kill() {
 	_ = a.cmd.Wait()
 }
 
+// engine is the process of the host's engine, once it answers.
+func (a *onHost) engine() (pid int) {
+	a.s.t.Helper()
+	a.s.eventually("an engine answers on "+a.host, func() bool { pid = a.status().PID; return pid > 0 })
+	return pid
+}
+
+// crash is SIGKILL for the engine, and waits for its end.
+func (a *onHost) crash() {
+	a.s.t.Helper()
+	pid := a.engine()
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	a.s.eventually("the engine of "+a.host+" has ended", func() bool {
+		// Who it is left to may not look after it: of a zombie one thread is left.
+		threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return len(b) == 0 || len(threads) == 1 && strings.Contains(string(b), ") Z ")
+	})
+}
+
 // stop is SIGTERM, and waits for the end.
 func (a *onHost) stop() {
 	a.s.t.Helper()

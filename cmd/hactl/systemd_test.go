@@ -89,7 +89,7 @@ func (s *site) boot(name string) *booted {
 		}
 	})
 	children := fmt.Sprintf("/proc/%d/task/%d/children", enter.Process.Pid, enter.Process.Pid)
-	for limit := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		b, _ := os.ReadFile(children)
 		if m.init, _ = strconv.Atoi(strings.TrimSpace(string(b))); m.init != 0 {
 			if state, _ := m.command("systemctl", "is-system-running").Output(); strings.TrimSpace(string(state)) == "running" {
@@ -124,7 +124,7 @@ func (s *site) controlGroup() (dir string) {
 	}
 	s.t.Cleanup(func() {
 		// Its processes are gone, or will be in a moment.
-		for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); time.Sleep(20 * time.Millisecond) {
+		for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(20 * time.Millisecond) {
 			var groups []string
 			_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 				if err == nil && d.IsDir() {
@@ -164,13 +164,16 @@ func (m *booted) run(args ...string) string {
 	return string(out)
 }
 
-// write makes a file of the machine's own /etc.
+// write makes a file of the machine's own /etc, or replaces it.
 func (m *booted) write(name, content string) {
 	m.s.t.Helper()
 	path := filepath.Join(m.dir, "etc", name)
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
 	if err == nil {
-		err = os.WriteFile(path, []byte(content), 0o644)
+		err = os.WriteFile(path+"~", []byte(content), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(path+"~", path)
 	}
 	if err != nil {
 		m.s.t.Fatal(err)
@@ -194,7 +197,7 @@ func (m *booted) show(unit, property string) string {
 
 // status asks the engine.
 func (m *booted) status() *host.Status {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	c, err := host.Dial(ctx, fmt.Sprintf("/proc/%d/root%s", m.init, runtimeDir))
 	if err != nil {
@@ -206,6 +209,19 @@ func (m *booted) status() *host.Status {
 		return &host.Status{}
 	}
 	return st
+}
+
+// cause is why the router web is in its state.
+func (m *booted) cause() (cause string) {
+	m.s.t.Helper()
+	m.s.eventually("the engine tells of web", func() bool {
+		r := m.status().Router("web")
+		if r != nil {
+			cause = r.Cause
+		}
+		return r != nil
+	})
+	return cause
 }
 
 // is reports whether all of the machine's routers are in a state.
@@ -247,11 +263,11 @@ const systemdSpec = `package edge
 stack: "lan"
 hosts: {lb01: address: "192.168.0.41", lb02: address: "192.168.0.42"}
 virtualRouters: web: {
-	vrid: 50, interface: "eth0", interval: "100ms", addresses: ["192.168.0.40/24"], checks: ["caps"]
+	vrid: 50, interface: "eth0", interval: "300ms", addresses: ["192.168.0.40/24"], checks: ["caps"]
 	members: {lb01: priority: 150, lb02: priority: 100}
 }
 virtualRouters: mac: {
-	vrid: 51, interface: "eth0", interval: "100ms", addresses: ["192.168.0.44/24"], useVmac: true
+	vrid: 51, interface: "eth0", interval: "300ms", addresses: ["192.168.0.44/24"], useVmac: true
 	members: {lb01: priority: 150, lb02: priority: 100}
 }
 `
@@ -286,11 +302,12 @@ func TestInstalledUnits(t *testing.T) {
 	if err := own.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("an engine runs", func() bool { return m.status().PID != 0 })
+	inside := 0 // as it is called there
+	s.eventually("an engine runs", func() bool { inside = m.status().PID; return inside != 0 })
 	if out, err := m.command(append([]string{"/run/test/build0/hactl", "install"}, wanted...)...).CombinedOutput(); err == nil || !strings.Contains(string(out), "an engine that is no unit has this host's addresses") {
 		t.Errorf("beside an engine that is no unit: %v: %s", err, out)
 	}
-	m.run("kill", strconv.Itoa(m.status().PID)) // as it is called inside
+	m.run("kill", strconv.Itoa(inside))
 	_ = own.Wait()
 	out := install(0, wanted...)
 	for _, want := range []string{"write /usr/local/bin/hactl", "run systemd-sysusers", "run systemctl daemon-reload", "enable --now hactl-engine.service"} {
@@ -350,15 +367,16 @@ func TestInstalledUnits(t *testing.T) {
 		s.eventually("it is Active still", m.is("active"))
 		s.eventually("the agent is back", func() bool { return m.status().Agents > 0 })
 		t.Logf("upgrade %d: %q", n, out)
-		if got := m.status().Router("web"); got.Cause != "resume" {
-			t.Errorf("upgrade %d: active because of %s", n, got.Cause)
+		if got := m.cause(); got != "resume" {
+			t.Errorf("upgrade %d: active because of %s", n, got)
 		}
 	}
 	if n := p.lost(); n > 0 {
 		t.Errorf("restart and upgrades lost %d", n)
 	}
-	for i := range peer.status().Routers {
-		if r := &peer.status().Routers[i]; r.Counters.Transitions["active"] > 0 {
+	beside := peer.status()
+	for i := range beside.Routers {
+		if r := &beside.Routers[i]; r.Counters.Transitions["active"] > 0 {
 			t.Errorf("the other took %s over", r.Name)
 		}
 	}
@@ -375,7 +393,7 @@ func TestInstalledUnits(t *testing.T) {
 	s.eventually("another engine answers", func() bool { st := m.status(); return st.PID != 0 && len(st.Routers) > 0 })
 	t.Logf("after a crash there is another engine with its configuration after %v", time.Since(began))
 	s.eventually("it is Active", m.is("active"))
-	n, cause := p.lost(), m.status().Router("web").Cause
+	n, cause := p.lost(), m.cause()
 	t.Logf("the crash lost %d; web is active because of %s", n, cause)
 	if taken := peer.router().Counters.Transitions["active"]; taken == 0 && (n > 0 || cause != "resume") {
 		t.Errorf("nobody took over, and %d were lost; active because of %s", n, cause)
@@ -386,7 +404,7 @@ func TestInstalledUnits(t *testing.T) {
 	m.run("kill", "-STOP", former)
 	s.eventually("the other is Active", peer.is("active"))
 	s.eventually("another engine", func() bool { return pid(engineName) != former && m.is("active")() })
-	if cause := m.status().Router("web").Cause; cause == "resume" {
+	if m.cause() == "resume" {
 		t.Error("an engine that hung goes on where it was")
 	}
 	s.eventually("the other is Backup", peer.is("backup"))

@@ -170,7 +170,7 @@ func (a *Agent) follow(c host.Config) {
 		known[name] = r.OK
 	}
 	a.mu.Unlock()
-	a.hooks.follow(c)
+	a.hooks.follow(a.hookCtx, c)
 	a.checks.set(a.ctx, c.Host, c.Checks, known)
 }
 

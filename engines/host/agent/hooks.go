@@ -67,7 +67,7 @@ func newHooks(file string, log *slog.Logger, rehearse bool) *hooks {
 
 // follow takes the routers and hooks of a configuration. A router that is taken
 // out keeps its hooks until they have heard of its end.
-func (h *hooks) follow(c host.Config) {
+func (h *hooks) follow(ctx context.Context, c host.Config) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.host = c.Host
@@ -82,13 +82,18 @@ func (h *hooks) follow(c host.Config) {
 		}
 		h.routers[r.Name] = k
 	}
+	for name := range h.pending {
+		h.begin(ctx, name)
+	}
 }
 
 // wait returns when nothing runs any more.
 func (h *hooks) wait() { h.group.Wait() }
 
-// tell has the hooks of a router run. A router that lets go is Active still; one
-// that retires while another one of its name has begun is not the one meant.
+// tell has the hooks of a router run, once a configuration says which they are: a
+// new router's first transition may be heard of before that. A router that lets
+// go is Active still; one that retires while another one of its name has begun is
+// not the one meant.
 func (h *hooks) tell(ctx context.Context, t transition) {
 	if t.to == "releasing" {
 		return
@@ -99,9 +104,14 @@ func (h *hooks) tell(ctx context.Context, t transition) {
 		return
 	}
 	h.pending[t.router] = t
-	if !h.busy[t.router] {
-		h.busy[t.router] = true
-		h.group.Go(func() { h.work(ctx, t.router) })
+	h.begin(ctx, t.router)
+}
+
+// begin has what is pending told, if nobody does so already.
+func (h *hooks) begin(ctx context.Context, router string) {
+	if _, known := h.routers[router]; known && !h.busy[router] {
+		h.busy[router] = true
+		h.group.Go(func() { h.work(ctx, router) })
 	}
 }
 
@@ -109,22 +119,22 @@ func (h *hooks) tell(ctx context.Context, t transition) {
 func (h *hooks) work(ctx context.Context, router string) {
 	for {
 		h.mu.Lock()
+		k, known := h.routers[router]
 		t, ok := h.pending[router]
-		delete(h.pending, router)
 		former := h.told[router]
 		if former == "" {
 			former = "initialize"
 		}
-		if !ok || ctx.Err() != nil {
+		if !ok || !known || ctx.Err() != nil {
 			h.busy[router] = false
 			h.mu.Unlock()
 			return
 		}
+		delete(h.pending, router)
 		if t.to == former {
 			h.mu.Unlock()
 			continue
 		}
-		k := h.routers[router]
 		environment := k.describe(h.host, t, former)
 		h.told[router] = t.to
 		if k.gone && t.to == "initialize" {

@@ -17,9 +17,10 @@ import (
 // notebook is a hook that writes its environment down; with a gate it waits for
 // that file first.
 type notebook struct {
-	t   *testing.T
-	dir string
-	h   *hooks
+	t      *testing.T
+	dir    string
+	h      *hooks
+	config host.Config
 }
 
 func newNotebook(t *testing.T, hook schema.Hook) *notebook {
@@ -38,8 +39,11 @@ func (n *notebook) open(hook schema.Hook) {
 	r := host.Router{Name: "web", Interface: "eth0", Priority: 150, Hooks: []string{"tell"}}
 	r.VRID, r.Addresses = 50, []host.Address{{Prefix: netip.MustParsePrefix("192.0.2.40/24")}}
 	r.Excluded = []host.Address{{Prefix: netip.MustParsePrefix("2001:db8::40/64")}}
-	n.h.follow(host.Config{Host: "lb01", Routers: []host.Router{r}, Hooks: map[string]schema.Hook{"tell": hook}})
+	n.config = host.Config{Host: "lb01", Routers: []host.Router{r}, Hooks: map[string]schema.Hook{"tell": hook}}
+	n.follow(n.config)
 }
+
+func (n *notebook) follow(c host.Config) { n.h.follow(n.t.Context(), c) }
 
 func (n *notebook) tell(to string) {
 	n.h.tell(n.t.Context(), transition{router: "web", to: to, cause: "preempt", at: time.Unix(0, 0).UTC()})
@@ -93,6 +97,28 @@ func TestHooksHearOfTransitions(t *testing.T) {
 	}
 }
 
+// TestHooksWaitForWhatNamesThem: an engine is in its first state before its agent
+// hears that it has taken the configuration, and an agent that finds an engine
+// hears of its state first.
+func TestHooksWaitForWhatNamesThem(t *testing.T) {
+	needRoot(t)
+	n := newNotebook(t, schema.Hook{})
+	n.h = newHooks(filepath.Join(n.dir, "new.json"), slog.New(slog.DiscardHandler), false)
+	n.tell("fault")
+	n.tell("backup")
+	n.h.wait()
+	if got := n.reads(); len(got) != 1 || got[0] != "" {
+		t.Errorf("somebody hears %q", got)
+	}
+	n.follow(n.config)
+	n.h.wait()
+	n.tell("active")
+	n.h.wait()
+	if got, want := n.reads(), []string{"web initialize-backup preempt", "web backup-active preempt"}; !slices.Equal(got, want) {
+		t.Errorf("they hear %q, want %q", got, want)
+	}
+}
+
 // TestOfWhatComesMeanwhileTheLastIsTold: a hook that takes its time.
 func TestOfWhatComesMeanwhileTheLastIsTold(t *testing.T) {
 	needRoot(t)
@@ -140,7 +166,7 @@ func TestHooksOfWhatIsTakenOutHearOfTheEnd(t *testing.T) {
 	if got := n.reads(); len(got) != 1 {
 		t.Errorf("the end of the former one is told: %q", got)
 	}
-	n.h.follow(host.Config{Host: "lb01"})
+	n.follow(host.Config{Host: "lb01"})
 	n.h.tell(t.Context(), retired)
 	n.h.wait()
 	if got, want := n.reads(), []string{"web initialize-active preempt", "web active-initialize release-limit"}; !slices.Equal(got, want) {
