@@ -264,7 +264,7 @@ func (k *keepalived) configure(c *Config) {
 	const done = "Reload complete"
 	before := strings.Count(k.log(), done)
 	_ = k.cmd.Process.Signal(syscall.SIGHUP)
-	eventually(k.lan.t, 10*time.Second, "keepalived has reloaded", func() bool { return strings.Count(k.log(), done) > before })
+	eventually(k.lan.t, 20*time.Second, "keepalived has reloaded", func() bool { return strings.Count(k.log(), done) > before })
 }
 
 func (k *keepalived) fault(on bool) {

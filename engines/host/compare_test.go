@@ -78,7 +78,7 @@ func (l *lan) contest(p pairing, interval time.Duration) *contest {
 }
 
 func (c *contest) config(priority uint8) *Config {
-	return with(v3(priority), func(r *Router) { r.Interval = c.interval })
+	return with(v3(priority), func(r *Router) { slow(r, c.interval) })
 }
 
 func (c *contest) at(host string) *netlink.Handle {

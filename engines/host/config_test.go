@@ -98,7 +98,7 @@ func TestRouterTakenOutOfTheConfigurationHandsOver(t *testing.T) {
 	event := monotonic()
 	a.configure(Config{})
 	b.waitState("active")
-	eventually(t, 5*time.Second, "it has gone", func() bool { return len(a.status().Routers) == 0 && !l.has(a.ns, vip) })
+	eventually(t, 20*time.Second, "it has gone", func() bool { return len(a.status().Routers) == 0 && !l.has(a.ns, vip) })
 	p.settle(50 * time.Millisecond)
 	if r := p.report(event); r.Lost > 2 {
 		t.Errorf("lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
@@ -115,11 +115,11 @@ func TestPasswordChangesByStagedActivation(t *testing.T) {
 		return *with(v2(priority, "next"), func(r *Router) { r.Accept = []Parameters{v2(priority, "former").Routers[0].Parameters} })
 	}
 	b.configure(staged(100))
-	eventually(t, 5*time.Second, "the former password is accepted still", func() bool { return b.router().Counters.Noted["alternative"] > 0 })
+	eventually(t, 20*time.Second, "the former password is accepted still", func() bool { return b.router().Counters.Noted["alternative"] > 0 })
 	a.configure(staged(150))
 	alternative := b.router().Counters.Noted["alternative"]
 	received := b.router().Counters.Received
-	eventually(t, 5*time.Second, "the next password is in use", func() bool { return b.router().Counters.Received > received+1 })
+	eventually(t, 20*time.Second, "the next password is in use", func() bool { return b.router().Counters.Received > received+1 })
 	if n := b.router().Counters.Noted["alternative"]; n > alternative+1 {
 		t.Errorf("the former password is in use still: %d, %d", n, alternative)
 	}
@@ -151,7 +151,7 @@ func TestSyncGroupMovesTogetherAndIsMadeWhileRunning(t *testing.T) {
 			return s.Router("web").State == state && s.Router("web6").State == state
 		}
 	}
-	eventually(t, 5*time.Second, "one is Active for both", all(a, "active"))
+	eventually(t, 20*time.Second, "one is Active for both", all(a, "active"))
 	p, event := l.probe(vip), monotonic()
 	a.configure(grouped(150, true))
 	b.configure(grouped(100, true))
@@ -161,10 +161,10 @@ func TestSyncGroupMovesTogetherAndIsMadeWhileRunning(t *testing.T) {
 	}
 	a.configure(*checked(grouped(150, true), "web6", 0))
 	a.finds(false)
-	eventually(t, 5*time.Second, "both have moved", all(b, "active"))
-	eventually(t, 5*time.Second, "both have gone", all(a, "fault"))
+	eventually(t, 20*time.Second, "both have moved", all(b, "active"))
+	eventually(t, 20*time.Second, "both have gone", all(a, "fault"))
 	a.finds(true)
-	eventually(t, 5*time.Second, "both have come back", all(a, "active"))
+	eventually(t, 20*time.Second, "both have come back", all(a, "active"))
 	a.configure(grouped(150, false))
 	during(t, 500*time.Millisecond, "they stay without a group", all(a, "active"))
 }
@@ -241,9 +241,7 @@ func TestTwoHundredFiftyFiveGroups(t *testing.T) {
 	b := l.start(l.addHost("r2", 2), new(many(100, 255)))
 	p := l.probe("10.0.1.255")
 	p.settle(500 * time.Millisecond)
-	if n := count(b, "backup"); n != 255 {
-		t.Fatalf("%d are Backup", n)
-	}
+	eventually(t, 20*time.Second, "255 are Backup", func() bool { return count(b, "backup") == 255 })
 	for _, n := range []*node{a, b} {
 		rss := memory(t, n.cmd.Process.Pid)
 		s := n.status()
@@ -254,7 +252,7 @@ func TestTwoHundredFiftyFiveGroups(t *testing.T) {
 	}
 	event := monotonic()
 	l.unplug("r1")
-	eventually(t, 5*time.Second, "all have moved", func() bool { return count(b, "active") == 255 })
+	eventually(t, 20*time.Second, "all have moved", func() bool { return count(b, "active") == 255 })
 	t.Logf("255 moved: state %v, last address answers %v after the death", monotonic()-event, p.answers(event+20*time.Millisecond)-event)
 	if rss := memory(t, b.cmd.Process.Pid); rss > 25<<10 && !raceEnabled {
 		t.Errorf("RSS %d kB", rss)

@@ -23,17 +23,17 @@ type variant struct {
 
 // steady makes a router patient enough for a machine that has other work:
 // keepalived, whose thread is an ordinary one, has been seen to stall for 0.4 s.
-func steady(r *Router) { r.Interval = 300 * time.Millisecond }
+func steady(r *Router) { slow(r, 300*time.Millisecond) }
 
 func variants() []variant {
 	version2 := func(password string) func(*Router) {
-		return func(r *Router) { r.Version, r.Interval, r.Password = 2, time.Second, password }
+		return func(r *Router) { slow(r, time.Second); r.Version, r.Password = 2, password }
 	}
 	return []variant{
 		{"v2-pass", 51, "10.0.0.51", version2("hunter22")},
 		{"v2-none", 52, "10.0.0.52", version2("")},
 		{"v3-ipv4", 53, "10.0.0.53", steady},
-		{"v3-ipv4-1s", 54, "10.0.0.54", func(r *Router) { r.Interval = time.Second }},
+		{"v3-ipv4-1s", 54, "10.0.0.54", func(r *Router) { slow(r, time.Second) }},
 		{"v3-ipv6", 55, "fd00::55", func(r *Router) {
 			steady(r)
 			r.Addresses = append([]Address{{Prefix: netip.MustParsePrefix("fe80::55/128")}}, r.Addresses...)
@@ -194,11 +194,11 @@ func TestInteroperationNoPreempt(t *testing.T) {
 			l := newLAN(t)
 			no := func(r *Router) { steady(r); r.NoPreempt = true }
 			b := l.make(makes[1], "r2", 2, with(v3(100), no))
-			eventually(t, 5*time.Second, "the first is Active", b.holds)
+			eventually(t, 20*time.Second, "the first is Active", b.holds)
 			a := l.make(makes[0], "r1", 1, with(v3(150), no))
 			during(t, 1500*time.Millisecond, "the lower priority stays Active", func() bool { return b.holds() && !a.holds() })
 			b.stop()
-			eventually(t, 5*time.Second, "the higher priority has waited for its turn", a.holds)
+			eventually(t, 20*time.Second, "the higher priority has waited for its turn", a.holds)
 		})
 	}
 }
@@ -210,12 +210,12 @@ func TestInteroperationEqualPriorities(t *testing.T) {
 			t.Parallel()
 			l := newLAN(t)
 			a := l.make(makes[0], "r1", 1, with(v3(100), steady))
-			eventually(t, 5*time.Second, "the first is Active", a.holds)
+			eventually(t, 20*time.Second, "the first is Active", a.holds)
 			b := l.make(makes[1], "r2", 2, with(v3(100), steady))
 			during(t, 1500*time.Millisecond, "who was first stays", func() bool { return a.holds() && !b.holds() })
 			// Both Active after a partition: the greater address wins.
 			l.unplug("r1")
-			eventually(t, 5*time.Second, "both are Active", func() bool { return a.holds() && b.holds() })
+			eventually(t, 20*time.Second, "both are Active", func() bool { return a.holds() && b.holds() })
 			l.replug("r1")
 			holds(t, b, a)
 		})
@@ -229,7 +229,7 @@ func TestInteroperationWrongPassword(t *testing.T) {
 	a := l.start(l.addHost("r1", 1), new(v2(100, "right")))
 	l.make("keepalived", "r2", 2, new(v2(150, "wrong")))
 	a.waitState("active")
-	eventually(t, 10*time.Second, "the wrong password is counted", func() bool { return a.router().Counters.Dropped["auth-data"] > 0 })
+	eventually(t, 20*time.Second, "the wrong password is counted", func() bool { return a.router().Counters.Dropped["auth-data"] > 0 })
 	if a.router().State != "active" {
 		t.Error("it was obeyed")
 	}
@@ -272,7 +272,7 @@ func TestInteroperationVirtualMAC(t *testing.T) {
 			holds(t, a, b)
 			entry("after its return")
 			l.unplug("r1")
-			eventually(t, 5*time.Second, "the other takes over", b.holds)
+			eventually(t, 20*time.Second, "the other takes over", b.holds)
 			entry("after a death")
 			ours := netip.MustParseAddr(vip)
 			for _, s := range wire.sights(start, func(s *sight) bool { return s.arp && s.source == ours || !s.arp && s.vrid == 50 }) {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hactl/hactl/engines/vrrp"
 	"github.com/hactl/hactl/schema"
 	"github.com/hactl/hactl/schema/load/loadtest"
 )
@@ -211,7 +213,7 @@ func (n *node) attach() {
 		n.client.Close()
 		n.client = nil
 	}
-	eventually(n.lan.t, 10*time.Second, "engine answers", func() bool {
+	eventually(n.lan.t, 20*time.Second, "engine answers", func() bool {
 		c, err := Dial(n.lan.t.Context(), n.dir)
 		if err != nil {
 			return false
@@ -260,7 +262,18 @@ func (n *node) router() *RouterStatus {
 
 func (n *node) waitState(want string) {
 	n.lan.t.Helper()
-	eventually(n.lan.t, 15*time.Second, n.ns+" is "+want, func() bool { return n.router().State == want })
+	eventually(n.lan.t, 20*time.Second, n.ns+" is "+want, func() bool { return n.router().State == want })
+}
+
+// saved waits until it is on disk that the router is Active, which a successor
+// goes on from.
+func (n *node) saved() {
+	n.lan.t.Helper()
+	eventually(n.lan.t, 20*time.Second, n.ns+" keeps its state", func() bool {
+		var kept map[string]vrrp.Snapshot
+		b, err := os.ReadFile(filepath.Join(n.dir, stateFile))
+		return err == nil && json.Unmarshal(b, &kept) == nil && kept["web"].State == vrrp.StateActive
+	})
 }
 
 // kill is SIGKILL: what has been held stays.
@@ -284,7 +297,7 @@ func (n *node) signal(s syscall.Signal) {
 func (n *node) freeze() {
 	n.lan.t.Helper()
 	n.signal(syscall.SIGSTOP)
-	eventually(n.lan.t, 5*time.Second, n.ns+" stands still", func() bool {
+	eventually(n.lan.t, 20*time.Second, n.ns+" stands still", func() bool {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid))
 		return err == nil && !slices.ContainsFunc(threads, func(path string) bool {
 			// The state is behind the name, which is in parentheses.
@@ -342,20 +355,27 @@ const (
 	vip6 = "fd00::50"
 )
 
-// v3 is a Virtual Router at 100 ms with one IPv4 address.
+// v3 is a Virtual Router at 100 ms with one IPv4 address. It waits longer for its
+// successor than the 400 ms that it would by itself, for which one has been seen to
+// stand still on a busy machine.
 func v3(priority uint8) Config {
 	return Config{Routers: []Router{{
 		Name: "web", Interface: "eth0", Priority: priority, Announcements: Announcements{Repeat: 5, Delay: 5 * time.Second},
-		Parameters: Parameters{Version: 3, VRID: 50, Interval: 100 * time.Millisecond, Addresses: []Address{{Prefix: netip.MustParsePrefix(vip + "/32")}}},
+		ReleaseLimit: time.Second,
+		Parameters:   Parameters{Version: 3, VRID: 50, Interval: 100 * time.Millisecond, Addresses: []Address{{Prefix: netip.MustParsePrefix(vip + "/32")}}},
 	}}}
 }
 
 // v2 is the published pair's: 1 s and a password.
 func v2(priority uint8, password string) Config {
 	c := v3(priority)
-	c.Routers[0].Version, c.Routers[0].Interval, c.Routers[0].Password = 2, time.Second, password
+	slow(&c.Routers[0], time.Second)
+	c.Routers[0].Version, c.Routers[0].Password = 2, password
 	return c
 }
+
+// slow gives a router another interval, and what goes with it.
+func slow(r *Router, interval time.Duration) { r.Interval, r.ReleaseLimit = interval, 0 }
 
 func v36(priority uint8) Config {
 	c := v3(priority)

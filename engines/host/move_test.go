@@ -32,7 +32,7 @@ func TestAnAddressMovesBetweenHosts(t *testing.T) {
 	a := l.start(l.addHost("r1", 1), config(0, false))
 	b := l.start(l.addHost("r2", 2), config(1, false))
 	state := func(n *node, name string) string { return n.status().Router(name).State }
-	eventually(t, 5*time.Second, "each has one", func() bool {
+	eventually(t, 20*time.Second, "each has one", func() bool {
 		return state(a, "web") == "active" && state(a, "other") == "backup" && state(b, "other") == "active" && state(b, "web") == "backup"
 	})
 	b.configure(*config(1, true))
@@ -41,13 +41,13 @@ func TestAnAddressMovesBetweenHosts(t *testing.T) {
 		t.Errorf("awaits %v: %q", r.Awaited, r.Waits())
 	}
 	a.configure(*config(0, true))
-	eventually(t, 5*time.Second, "it moves", func() bool { return !l.has(a.ns, moving) && l.has(b.ns, moving) })
+	eventually(t, 20*time.Second, "it moves", func() bool { return !l.has(a.ns, moving) && l.has(b.ns, moving) })
 	if r := b.status().Router("other"); len(r.Awaited) > 0 || r.Waits() != "" {
 		t.Errorf("awaits %v: %q", r.Awaited, r.Waits())
 	}
 	// Both on one host: it is never gone.
 	l.unplug("r1")
-	eventually(t, 5*time.Second, "one host has both", func() bool { return state(b, "web") == "active" && state(b, "other") == "active" })
+	eventually(t, 20*time.Second, "one host has both", func() bool { return state(b, "web") == "active" && state(b, "other") == "active" })
 	b.configure(*config(1, false))
 	if !l.has(b.ns, moving) {
 		t.Error("it is gone")

@@ -116,7 +116,7 @@ virtualRouters: web: {vrid: 50, interface: "eth0", interval: "100ms", addresses:
 	}
 	shows := func(what string, parts ...string) {
 		t.Helper()
-		eventually(t, 10*time.Second, what+"; it shows\n"+notices(), func() bool {
+		eventually(t, 20*time.Second, what+"; it shows\n"+notices(), func() bool {
 			text := notices()
 			return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
 		})

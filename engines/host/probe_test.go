@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -129,14 +130,19 @@ func runProber(target string) int {
 			_ = unix.Sendto(fd, echo(request, uint32(n), addr.Is4()), 0, to)
 		}
 	}()
-	// What is not read in time must not look lost.
+	// What is not read in time must not look lost: it is kept, and read before a
+	// report.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
-	go func() {
-		runtime.LockOSThread()
-		_ = realtime()
-		buf := make([]byte, 2048)
+	var reading sync.Mutex
+	buf := make([]byte, 2048)
+	read := func() {
+		reading.Lock()
+		defer reading.Unlock()
 		for {
-			n, _, err := unix.Recvfrom(fd, buf, 0)
+			n, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
+			if err == unix.EAGAIN {
+				return
+			}
 			b := buf[:max(n, 0)]
 			if err == nil && addr.Is4() && n > 20 {
 				b = b[int(b[0]&15)*4:]
@@ -148,18 +154,28 @@ func runProber(target string) int {
 				back[i].CompareAndSwap(0, int64(monotonic()))
 			}
 		}
+	}
+	go func() {
+		runtime.LockOSThread()
+		_ = realtime()
+		for ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}; ; read() {
+			_, _ = unix.Poll(ready, -1)
+		}
 	}()
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		since, _ := strconv.ParseInt(strings.TrimSpace(in.Text()), 10, 64)
 		var r probeReport
 		var run *silence
-		// The youngest may still be on their way, unless later ones are back.
-		young, overtaken := int64(monotonic()-200*time.Millisecond), next.Load()
+		// The youngest may still be on their way, unless later ones are back, and the
+		// last one is perhaps not even sent.
+		young, count := int64(monotonic()-200*time.Millisecond), next.Load()-1
+		read()
+		overtaken := count
 		for overtaken > 0 && back[overtaken-1].Load() == 0 {
 			overtaken--
 		}
-		for i := range next.Load() {
+		for i := range count {
 			at := sent[i].Load()
 			if at < since || at > young && i+3 >= overtaken {
 				continue

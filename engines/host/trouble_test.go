@@ -19,7 +19,8 @@ func (l *lan) mute(name string, on bool) {
 // both are Active; when they do again, the client is served within an interval.
 func TestHealedPartitionIsWholeAtOnce(t *testing.T) {
 	l := newLAN(t)
-	a, b := l.pair(new(v3(150)), new(v3(100)))
+	better := with(v3(150), steady)
+	a, b := l.pair(better, with(v3(100), steady))
 	p := l.probe(vip)
 	for range 4 {
 		l.mute("r1", true)
@@ -29,11 +30,11 @@ func TestHealedPartitionIsWholeAtOnce(t *testing.T) {
 		l.mute("r2", false)
 		l.mute("r1", false)
 		b.waitState("backup")
-		p.settle(150 * time.Millisecond)
+		p.settle(better.Routers[0].Interval + 50*time.Millisecond)
 		r := p.report(event)
 		t.Logf("lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
 		for _, s := range r.Silences {
-			if d := s.To - s.From; d > 100*time.Millisecond {
+			if d := s.To - s.From; d > better.Routers[0].Interval {
 				t.Errorf("silence of %v", d)
 			}
 		}
@@ -44,11 +45,11 @@ func TestHealedPartitionIsWholeAtOnce(t *testing.T) {
 }
 
 // TestBusyHostMakesNoTransition has more runnable processes than processors
-// beside a pair at 10 ms.
+// beside a pair. That is at 100 ms: at 10 ms a machine that stands still itself for
+// 36 ms is a transition, and make bench-vrrp has that.
 func TestBusyHostMakesNoTransition(t *testing.T) {
 	l := newLAN(t)
-	fast := func(r *Router) { r.Interval = 10 * time.Millisecond }
-	a, b := l.pair(with(v3(150), fast), with(v3(100), fast))
+	a, b := l.pair(new(v3(150)), new(v3(100)))
 	if !a.status().Scheduling.FIFO || !b.status().Scheduling.FIFO {
 		t.Logf("without SCHED_FIFO: %s", a.status().Scheduling.Problems)
 	}
@@ -88,8 +89,10 @@ func ownerIsBack(t *testing.T, vmac bool) {
 	b.waitState("active")
 	l.replug("r1")
 	b.waitState("backup")
-	if s := owner.router().State; s != "active" || l.has(b.ns, vip) {
-		t.Errorf("the owner is %s, and the other one has the address: %t", s, l.has(b.ns, vip))
+	// It answers a little longer, until the owner has said that it is there.
+	eventually(t, 20*time.Second, "the other one lets go", func() bool { return !l.has(b.ns, vip) })
+	if s := owner.router().State; s != "active" {
+		t.Errorf("the owner is %s", s)
 	}
 }
 

@@ -16,51 +16,42 @@ import (
 
 func TestUpgradeKeepsMastership(t *testing.T) {
 	l := newLAN(t)
-	for _, interval := range []time.Duration{100 * time.Millisecond, 50 * time.Millisecond} {
-		t.Run(interval.String(), func(t *testing.T) {
-			set := func(r *Router) { r.Interval = interval }
-			host := "u" + interval.String()[:1]
-			a := l.start(l.addHost(host+"1", 1), with(v3(150), set))
-			a.waitState("active")
-			b := l.start(l.addHost(host+"2", 2), with(v3(100), set))
-			b.waitState("backup")
-			p := l.probe(vip)
-			event := monotonic()
-			former := a.status().PID
-			for range 3 {
-				if err := a.client.Upgrade(t.Context(), self(t)); err != nil {
-					t.Fatal(err)
-				}
-				a.waitEnd()
-				a.attach()
-				pid := a.status().PID
-				if pid == former {
-					t.Fatal("it is the same process")
-				}
-				former = pid
-				// What comes after is a child of nobody here.
-				process, err := os.FindProcess(pid)
-				if err != nil {
-					t.Fatal(err)
-				}
-				a.cmd.Process, a.ended = process, make(chan struct{})
-				go func(c *Client, ended chan struct{}) { <-c.Done(); close(ended) }(a.client, a.ended)
-			}
-			p.settle(50 * time.Millisecond)
-			r := p.report(event)
-			t.Logf("three upgrades lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
-			if r.Lost > 2 {
-				t.Errorf("lost %d probes", r.Lost)
-			}
-			if n := b.router().Counters.Transitions["active"]; n != 0 {
-				t.Errorf("%d takeovers", n)
-			}
-			if got := a.router(); got.State != "active" || got.Cause != "resume" {
-				t.Errorf("%s (%s)", got.State, got.Cause)
-			}
-			a.kill()
-			b.kill()
-		})
+	// What a new process takes to start beside others is not the subject.
+	set := func(r *Router) { slow(r, 200*time.Millisecond) }
+	a, b := l.pair(with(v3(150), set), with(v3(100), set))
+	p := l.probe(vip)
+	event := monotonic()
+	former := a.status().PID
+	for range 3 {
+		if err := a.client.Upgrade(t.Context(), self(t)); err != nil {
+			t.Fatal(err)
+		}
+		a.waitEnd()
+		a.attach()
+		pid := a.status().PID
+		if pid == former {
+			t.Fatal("it is the same process")
+		}
+		former = pid
+		// What comes after is a child of nobody here.
+		process, err := os.FindProcess(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.cmd.Process, a.ended = process, make(chan struct{})
+		go func(c *Client, ended chan struct{}) { <-c.Done(); close(ended) }(a.client, a.ended)
+	}
+	p.settle(50 * time.Millisecond)
+	r := p.report(event)
+	t.Logf("three upgrades lost %d of %d: %+v", r.Lost, r.Sent, r.Silences)
+	if r.Lost > 2 {
+		t.Errorf("lost %d probes", r.Lost)
+	}
+	if n := b.router().Counters.Transitions["active"]; n != 0 {
+		t.Errorf("%d takeovers", n)
+	}
+	if got := a.router(); got.State != "active" || got.Cause != "resume" {
+		t.Errorf("%s (%s)", got.State, got.Cause)
 	}
 }
 
@@ -121,7 +112,7 @@ func TestEngineOutlivesItsAgentAndIsRestartedByIt(t *testing.T) {
 		s, err := n.client.Status(t.Context())
 		return err == nil && len(s.Routers) == 1 && s.Routers[0].State == "active"
 	}
-	eventually(t, 5*time.Second, "it is Active", active)
+	eventually(t, 20*time.Second, "it is Active", active)
 	pid := n.status().PID
 	p, event := l.probe(vip), monotonic()
 
@@ -129,7 +120,9 @@ func TestEngineOutlivesItsAgentAndIsRestartedByIt(t *testing.T) {
 	_ = agent.Wait()
 	during(t, 300*time.Millisecond, "the engine goes on", active)
 	agent = l.agent(ns)
-	during(t, time.Second, "the next agent attaches to it", active)
+	eventually(t, 20*time.Second, "the next agent attaches to it", func() bool { return n.status().Agents > 0 })
+	during(t, 300*time.Millisecond, "the engine goes on", active)
+	n.saved()
 	if got := n.status().PID; got != pid {
 		t.Fatalf("another engine %d, was %d", got, pid)
 	}
@@ -146,7 +139,7 @@ func TestEngineOutlivesItsAgentAndIsRestartedByIt(t *testing.T) {
 	if got := n.status().PID; got == pid {
 		t.Fatal("the same engine")
 	}
-	eventually(t, 5*time.Second, "it is Active again", active)
+	eventually(t, 20*time.Second, "it is Active again", active)
 	// It was steady, so it goes on where it was: the address never went.
 	if got := n.router(); got.Cause != "resume" {
 		t.Errorf("Active because of %s", got.Cause)

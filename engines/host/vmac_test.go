@@ -38,7 +38,7 @@ func TestABackupNeverUsesTheVirtualMAC(t *testing.T) {
 				"mcast_query_response_interval", "20", "mcast_query_interval", "50", "mcast_startup_query_interval", "50", "mcast_mld_version", c.version)
 			anew := func() bool {
 				l.run("ip", "-n", l.client, "neigh", "flush", "dev", "eth0")
-				return l.pings(c.target)
+				return l.answered(c.target)
 			}
 			during(t, 3*time.Second, "it is found", anew)
 			if seen := ofSecond(); len(seen) > 0 {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -134,17 +135,16 @@ func TestLeadershipWithAPassword(t *testing.T) {
 	if _, err := admin.AuthEnable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	password := make(chan string, 3)
-	password <- "wrong"
-	password <- "" // the secret cannot be had
-	password <- "hunter2"
+	var asked atomic.Int32
 	o.Username = "root"
 	o.Password = func() (string, error) {
-		p := <-password
-		if p == "" {
-			return "", errors.New("no secret")
+		switch asked.Add(1) {
+		case 1:
+			return "wrong", nil
+		case 2:
+			return "", errors.New("no secret") // it cannot be had
 		}
-		return p, nil
+		return "hunter2", nil
 	}
 	a := run(t, o)
 	term := a.wait(true)
@@ -154,7 +154,6 @@ func TestLeadershipWithAPassword(t *testing.T) {
 		}
 	}
 	a.resign()
-	password <- "hunter2"
 	if who := a.leader(); who != "" {
 		t.Errorf("%q leads", who)
 	}

@@ -2,12 +2,19 @@ package lead
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // server is a real etcd on loopback, with a folder that survives restarts.
@@ -20,14 +27,31 @@ type server struct {
 	flags        []string
 }
 
+// ports begins somewhere, so that who else runs these tests begins elsewhere.
+var ports = func() *atomic.Uint32 { p := new(atomic.Uint32); p.Store(rand.Uint32N(1 << 16)); return p }()
+
+// freePort is host:port for who listens there later, and again after a restart. It
+// is below the ports that the kernel gives to connections, or one of those would
+// have it by then.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first = 10000
+	low := 32768
+	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		_, _ = fmt.Sscan(string(b), &low)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	for range 1000 {
+		at := "127.0.0.1:0"
+		if low > first {
+			at = fmt.Sprintf("127.0.0.1:%d", first+int(ports.Add(1))%(low-first))
+		}
+		if l, err := net.Listen("tcp", at); err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 func newServer(t *testing.T) *server {
@@ -93,10 +117,13 @@ func run(t *testing.T, o Options) *host {
 	return h
 }
 
+// limit is for what is certain to come: etcd writes to a disk that others use.
+const limit = time.Minute
+
 // wait is until the host leads, or does not.
 func (h *host) wait(leads bool) int64 {
 	h.t.Helper()
-	for end := time.After(15 * time.Second); ; {
+	for end := time.After(limit); ; {
 		term, ok := h.Leads()
 		if ok == leads {
 			return term
@@ -105,14 +132,14 @@ func (h *host) wait(leads bool) int64 {
 		case <-h.Changes():
 		case <-time.After(5 * time.Millisecond):
 		case <-end:
-			h.t.Fatalf("%s leads: %v, after 15 s", h.opts.Identity, ok)
+			h.t.Fatalf("%s leads: %v, after %v", h.opts.Identity, ok, limit)
 		}
 	}
 }
 
 func (h *host) leader() string {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
 	defer cancel()
 	name, err := h.Leader(ctx)
 	if err != nil {
@@ -121,8 +148,29 @@ func (h *host) leader() string {
 	return name
 }
 
+// entered waits until the host has a key in etcd: it follows who leads, or does.
+func (h *host) entered() {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
+	defer cancel()
+	c, err := h.opts.dial(ctx)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer c.Close()
+	for tick := time.Tick(5 * time.Millisecond); ; <-tick {
+		res, err := c.Get(ctx, h.prefix, clientv3.WithPrefix())
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if slices.ContainsFunc(res.Kvs, func(kv *mvccpb.KeyValue) bool { return string(kv.Value) == h.opts.Identity }) {
+			return
+		}
+	}
+}
+
 func (h *host) confirm(term int64) error {
-	ctx, cancel := context.WithTimeout(h.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
 	defer cancel()
 	return h.Confirm(ctx, term)
 }

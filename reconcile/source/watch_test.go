@@ -46,7 +46,7 @@ func TestWatchSeesWhatEditorsAndToolsDo(t *testing.T) {
 	known := ""
 	seen := func(what string) {
 		t.Helper()
-		for limit := time.After(10 * time.Second); ; {
+		for limit := time.After(20 * time.Second); ; {
 			select {
 			case <-changes:
 				if now := revision(); now != known {
@@ -95,7 +95,7 @@ func TestWatchSendsOnceForASeries(t *testing.T) {
 	}
 	select {
 	case <-changes:
-	case <-time.After(10 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("no notification")
 	}
 	for i := range 300 {
@@ -104,16 +104,19 @@ func TestWatchSendsOnceForASeries(t *testing.T) {
 		}
 	}
 	sent := 0
-	for limit := time.After(3 * time.Second); ; {
+	for limit := time.After(20 * time.Second); ; {
 		select {
 		case <-changes:
-			sent++
+			if sent++; sent == 1 {
+				limit = time.After(3 * time.Second)
+			}
 			continue
 		case <-limit:
 		}
 		break
 	}
-	if sent < 1 || sent > 2 {
+	// One, and one more for each time that the machine stands still meanwhile.
+	if sent < 1 || sent > 5 {
 		t.Errorf("300 files are %d changes", sent)
 	}
 }

@@ -35,11 +35,12 @@ func newChromium(t *testing.T) context.Context {
 		}
 		t.Skip(err)
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1280, 900))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1280, 900),
+		chromedp.WSURLReadTimeout(2*time.Minute))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // it has none as root
 	}
-	limited, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+	limited, stop := context.WithTimeout(context.Background(), 10*time.Minute)
 	allocator, cancel := chromedp.NewExecAllocator(limited, options...)
 	ctx, _ := chromedp.NewContext(allocator)
 	t.Cleanup(func() {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hactl/hactl/reconcile"
@@ -76,7 +77,8 @@ func TestThePageMarksAsTheGraphDoes(t *testing.T) {
 	}
 }
 
-// says fetches a page and wants these words in it, and none of the others.
+// says fetches a page and wants these words in it, and none of the others. It tells
+// ages to the second: who wants one does so in a bubble, where none passes.
 func (w *world) says(t *testing.T, path string, want []string, not ...string) {
 	t.Helper()
 	text := words(t, fetch(t, w.server().Reader(), path))
@@ -92,7 +94,9 @@ func (w *world) says(t *testing.T, path string, want []string, not ...string) {
 	}
 }
 
-func TestThePageShowsAllHosts(t *testing.T) {
+func TestThePageShowsAllHosts(t *testing.T) { synctest.Test(t, allHosts) }
+
+func allHosts(t *testing.T) {
 	w := newWorld(2)
 	w.says(t, "/", []string{
 		"a00: well", "a00 (this host) 0123456789ab", "site00 a00 b00 (backup)", "site01 a01 b01 (backup)",
@@ -169,7 +173,9 @@ func TestManyHostsThatAreWellAreFolded(t *testing.T) {
 	w.says(t, "/", []string{"43 that are well", "22 that one host is Active for", "44 that are healthy", "68 without a single point of failure", "route/lan/10.0.22.0/24 nobody: now connector/site22@a22 is down", "! route/lan/10.0.22.0/24: nobody answers"})
 }
 
-func TestThePageShowsHowTheEdgeDoes(t *testing.T) {
+func TestThePageShowsHowTheEdgeDoes(t *testing.T) { synctest.Test(t, howTheEdgeDoes) }
+
+func howTheEdgeDoes(t *testing.T) {
 	w := newWorld(2)
 	w.says(t, "/", []string{
 		"As Cloudflare saw it 20s ago, asked by a00", "tunnel/site00 healthy 2 of 2 connectors", "10.0.0.1, cloudflared 2026.1.0, 4 connections",
@@ -207,7 +213,9 @@ func TestThePageShowsHowTheEdgeDoes(t *testing.T) {
 
 // TestHealthOfLongAgoIsNotThePresent: for ten minutes what was read last counts,
 // as with --live.
-func TestHealthOfLongAgoIsNotThePresent(t *testing.T) {
+func TestHealthOfLongAgoIsNotThePresent(t *testing.T) { synctest.Test(t, healthOfLongAgo) }
+
+func healthOfLongAgo(t *testing.T) {
 	w := newWorld(2)
 	w.bad()
 	w.facts.Edge.Health.Err = "Cloudflare does not answer"
@@ -266,7 +274,9 @@ func TestThePageShowsWhatIsPending(t *testing.T) {
 	}
 }
 
-func TestAPageOfAllHosts(t *testing.T) {
+func TestAPageOfAllHosts(t *testing.T) { synctest.Test(t, pageOfAllHosts) }
+
+func pageOfAllHosts(t *testing.T) {
 	w := newWorld(2)
 	w.host("a00").Leads, w.host("a00").Edge = true, w.facts.Edge
 	w.facts, w.title = status.Facts{}, "The lab"

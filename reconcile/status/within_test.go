@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hactl/hactl/reconcile"
@@ -16,7 +17,9 @@ import (
 
 // TestAHostIsNotTakenAtItsWord: b00 is somebody else's by now, and says what
 // would mislead most.
-func TestAHostIsNotTakenAtItsWord(t *testing.T) {
+func TestAHostIsNotTakenAtItsWord(t *testing.T) { synctest.Test(t, hostIsNotTakenAtItsWord) }
+
+func hostIsNotTakenAtItsWord(t *testing.T) {
 	w := newWorld(2)
 	future := time.Now().Add(1000 * time.Hour)
 	liar := w.host("b00")

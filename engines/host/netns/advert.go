@@ -165,6 +165,13 @@ func (h *hearing) since(t time.Time) (list []Advert) {
 			list = append(list, part[i:]...)
 		}
 	}
+	// The kernel stamps a packet before it queues it, on each processor by itself.
+	older := func(a, b Advert) int { return a.Time.Compare(b.Time) }
+	if !slices.IsSortedFunc(list, older) {
+		slices.SortStableFunc(list, older)
+		i, _ := slices.BinarySearchFunc(list, t, func(a Advert, t time.Time) int { return a.Time.Compare(t) })
+		list = list[i:]
+	}
 	return list
 }
 

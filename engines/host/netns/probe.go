@@ -80,12 +80,13 @@ func startProbe(client *space, a netip.Addr, id uint16, every time.Duration) (*P
 		return nil, err
 	}
 	p.stop = sync.OnceFunc(func() {
+		// Nothing is late that comes after this.
+		p.mu.Lock()
+		p.stopped = time.Now()
+		p.mu.Unlock()
 		close(p.quit)
 		_ = p.conn.Close()
 		p.ends.Wait()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.stopped = time.Now()
 	})
 	p.ends.Go(p.send)
 	p.ends.Go(p.receive)

@@ -134,7 +134,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	s.must(s.Split([]string{"a", "b"}, false))
 	s.probe("10.0.0.1")
 	s.listen("b", "10.0.0.2:80")
-	eventually(t, "a reaches b", func() bool { return s.reaches("a", "10.0.0.2:80") })
+	s.meet("a", "10.0.0.2:80")
 	// And the end, while others go on.
 	for range 4 {
 		work.Go(func() {

@@ -142,6 +142,21 @@ func TestAdvertsAreBounded(t *testing.T) {
 	}
 }
 
+func TestAdvertsAreInOrder(t *testing.T) {
+	h := newHearing()
+	h.attach(&port{index: 1, host: "a", lan: "lan1"})
+	for _, n := range []int{1, 3, 2, 5, 1, 4} { // as two processors may hand them over
+		h.add(1, Advert{Time: at(n)})
+	}
+	var got []time.Time
+	for _, a := range h.since(at(2)) {
+		got = append(got, a.Time)
+	}
+	if want := []time.Time{at(2), at(3), at(4), at(5)}; !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
 func TestOwnersOfNames(t *testing.T) {
 	for name, want := range map[string]int{
 		"hactl-1a2b.switch": 0x1a2b, "hactl-1a2b-lb01": 0x1a2b,
