@@ -23,7 +23,7 @@ func TestABackupNeverUsesTheVirtualMAC(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLAN(t)
-			virtual := func(r *Router) { r.UseVMAC = true }
+			virtual := func(r *Router) { r.UseVMAC = true; steady(r) }
 			router := &c.better.Routers[0]
 			mac := vrrp.VirtualMAC(router.VRID, router.ipv6())
 			first, second := l.addHost("r1", 1), l.addHost("r2", 2)
