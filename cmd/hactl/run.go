@@ -251,6 +251,11 @@ func (r *runner) first(ctx context.Context, end <-chan os.Signal) (going bool, e
 	select {
 	case err = <-looked:
 	case <-end:
+		if r.engine != nil {
+			if _, _, absent := r.engine.Ask(ctx); absent == nil {
+				return false, r.endEngine(ctx) // which a former agent left
+			}
+		}
 		return false, nil
 	}
 	if err == nil || errors.Is(err, follow.ErrSuspended) {

@@ -79,7 +79,7 @@ const (
 )
 
 // Run attaches or starts until ctx ends, which leaves the engine running, or
-// until Stop has ended it. It is an error if no engine ever started, unless it
+// until Stop has ended it, be it one that nobody was attached to yet. It is an error if no engine ever started, unless it
 // is an external one.
 func (s *Supervisor) Run(ctx context.Context) error {
 	s.begin()
@@ -89,9 +89,18 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		steady = steadyAfter
 	}
 	backoff, crashed, ever, misses := time.Duration(0), false, false, 0
-	for ctx.Err() == nil && !s.ending() {
-		started := false
+	for ctx.Err() == nil {
+		started, over := false, s.ending()
+		if over && s.External {
+			return nil
+		}
 		client, err := Dial(ctx, s.Dir)
+		if over { // perhaps before an engine was found that runs
+			if err == nil {
+				_, _ = s.attend(ctx, client)
+			}
+			return ctx.Err()
+		}
 		if err != nil && s.External {
 			s.await(ctx, misses == 0)
 			misses++
@@ -183,8 +192,10 @@ func (s *Supervisor) attend(ctx context.Context, client *Client) (answered bool,
 	if err != nil {
 		return false, err
 	}
-	if err := s.upgrade(ctx, client); err != nil {
-		return true, err
+	if !s.ending() {
+		if err := s.upgrade(ctx, client); err != nil {
+			return true, err
+		}
 	}
 	s.mu.Lock()
 	s.client = client

@@ -189,3 +189,26 @@ func TestAnEngineOfAnotherBuildIsUpgradedOnce(t *testing.T) {
 	a.signal(syscall.SIGTERM)
 	a.waitEnd()
 }
+
+// TestStopEndsAnEngineThatNobodyIsAttachedTo: an agent that is told to end as soon
+// as it has begun, beside the engine of a former one.
+func TestStopEndsAnEngineThatNobodyIsAttachedTo(t *testing.T) {
+	l := newLAN(t)
+	a := l.start(l.addHost("r1", 1), new(v3(150)))
+	a.waitState("active")
+	s := &Supervisor{Dir: a.dir, Log: slog.New(slog.DiscardHandler), Executable: "/nowhere"}
+	if err := s.Stop(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+	if err := s.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	a.waitEnd()
+	if l.has(a.ns, vip) {
+		t.Error("the address stays")
+	}
+	// Where there is none, none is started.
+	if err := s.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
