@@ -52,7 +52,6 @@ type Engine struct {
 	maintenance map[string]bool   // by command; "" is all
 	stale       []staleAddress
 	staleLinks  []string // macvlans, perhaps, of a former process
-	awaited     []awaited
 	dirty       bool
 	resync      bool
 	retryAt     time.Duration

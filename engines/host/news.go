@@ -28,12 +28,6 @@ func (e *Engine) readNews() {
 	}
 }
 
-// awaited is an IPv6 address that was added and does not work yet.
-type awaited struct {
-	index  int
-	prefix netip.Prefix
-}
-
 // awaitLimit bounds what a takeover waits for the kernel.
 const awaitLimit = 10 * time.Millisecond
 
@@ -41,21 +35,20 @@ const awaitLimit = 10 * time.Millisecond
 // behind our back, in a work queue, even without duplicate address detection;
 // who is told to come here earlier gets no answer. One that takes longer is not
 // announced before it works (Engine.announce).
-func (e *Engine) await() {
+func (e *Engine) await(r *router, addrs []netip.Addr) {
 	limit := e.clock() + awaitLimit
-	for len(e.awaited) > 0 {
+	for slices.ContainsFunc(addrs, r.tentative) {
 		left := limit - e.clock()
 		if left <= 0 {
-			break
+			return
 		}
 		ts := unix.NsecToTimespec(int64(left))
 		fds := []unix.PollFd{{Fd: int32(e.news.fd), Events: unix.POLLIN}}
 		if _, err := unix.Ppoll(fds, &ts, nil); err != nil && !errors.Is(err, unix.EINTR) {
-			break
+			return
 		}
 		e.readNews()
 	}
-	e.awaited = e.awaited[:0]
 }
 
 // hear takes one message into account, from the subscription or a dump.
@@ -67,9 +60,6 @@ func (e *Engine) hear(kind uint16, body []byte) {
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		if a, ok := parseAddress(body); ok {
-			if kind == unix.RTM_NEWADDR {
-				e.awaited = slices.DeleteFunc(e.awaited, func(w awaited) bool { return w == awaited{a.index, a.prefix} })
-			}
 			if l := e.byIndex[a.index]; l != nil {
 				l.hear(a, kind == unix.RTM_DELADDR)
 				e.dirty = true

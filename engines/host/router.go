@@ -178,11 +178,10 @@ func (e *Engine) addAddresses(r *router, addrs []netip.Addr) {
 			k.flags = unix.IFA_F_TENTATIVE
 		}
 		r.home.hear(k, false)
-		if addr.Is6() && r.home.kernel.up() {
-			e.awaited = append(e.awaited, awaited{r.home.kernel.index, a.Prefix})
-		}
 	}
-	e.await()
+	if r.home.kernel.up() {
+		e.await(r, addrs)
+	}
 	if added && r.routed {
 		// With an address go the routes that have it as their source.
 		e.routes(r, r.cfg.Routes, true)
